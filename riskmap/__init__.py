@@ -1,0 +1,24 @@
+"""Transfer risk maps: see, measure and mitigate pixel-level negative transfer in medical image segmentation.
+
+The three names at the top are the method (Duan et al., ICASSP 2025, arXiv 2502.02340); every other module
+holds what the notebooks share. They are imported on first use, so that ``python -m riskmap`` and
+``python -m riskmap.check_env`` also run on an interpreter that has none of the requirements yet.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "LeepStatistics": "riskmap.leep",
+    "TransferRiskMap": "riskmap.risk",
+    "RiskWeightedLoss": "riskmap.loss",
+}
+__all__ = ["LeepStatistics", "RiskWeightedLoss", "TransferRiskMap", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'riskmap' has no attribute {name!r}")

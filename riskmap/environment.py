@@ -1,0 +1,81 @@
+"""The project's own virtual environment, made and renewed with the standard library alone."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+STAMP_NAME = "riskmap-requirements.sha256"
+REQUIREMENT_FILES = ("pyproject.toml", "constraints.txt")
+
+
+class EnvironmentFailure(RuntimeError):  # noqa: N818 (OSError already owns the name EnvironmentError)
+    """The environment could not be made; the message says at which step."""
+
+
+def requirements_digest(root: Path) -> str:
+    """Return a digest of the files that decide what is installed."""
+    digest = hashlib.sha256()
+    for name in REQUIREMENT_FILES:
+        digest.update((root / name).read_bytes())
+    return digest.hexdigest()
+
+
+def python_of(environment: Path) -> Path:
+    """Return where the interpreter of a virtual environment lies on this operating system."""
+    windows = sys.platform == "win32"
+    return environment / ("Scripts/python.exe" if windows else "bin/python")
+
+
+def is_current(root: Path) -> bool:
+    """Tell whether ``.venv`` holds a finished install of the present requirements."""
+    environment = root / ".venv"
+    stamp = environment / STAMP_NAME
+    return (
+        stamp.is_file()
+        and python_of(environment).exists()
+        and stamp.read_text(encoding="utf-8") == requirements_digest(root)
+    )
+
+
+def ensure_environment(root: Path) -> Path:
+    """Return the interpreter of ``.venv``, made or renewed where needed; a current one is left alone.
+
+    The stamp goes first and comes back last, so an install that was interrupted is done again.
+
+    Raises:
+        EnvironmentFailure: when the environment cannot be made or pip fails (its own message stands above).
+    """
+    environment = root / ".venv"
+    python = python_of(environment)
+    if is_current(root):
+        return python
+    digest = requirements_digest(root)
+    stamp = environment / STAMP_NAME
+    stamp.unlink(missing_ok=True)
+    if not _has_pip(python):
+        print(f"Making the virtual environment {environment} ...", flush=True)
+        _run(
+            [sys.executable, "-m", "venv", "--clear", str(environment)],
+            root,
+            "making the virtual environment",
+        )
+    print("Installing the requirements into .venv (some minutes the first time) ...", flush=True)
+    # twice quiet: errors only
+    install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    _run([str(python), *install, "-c", "constraints.txt", "-e", ".[test]"], root, "installing the requirements")
+    stamp.write_text(digest, encoding="utf-8")
+    return python
+
+
+def _has_pip(python: Path) -> bool:
+    """Tell whether an interpreter is there and whole: pip is the last thing that venv puts in."""
+    if not python.exists():
+        return False
+    return subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True).returncode == 0
+
+
+def _run(command: list[str], root: Path, step: str) -> None:
+    status = subprocess.run(command, cwd=root).returncode
+    if status != 0:
+        raise EnvironmentFailure(f"{step} failed with status {status}: {' '.join(command)}")
