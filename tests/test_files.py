@@ -1,0 +1,36 @@
+"""Files are whole or absent."""
+
+import pytest
+
+from riskmap.files import atomic_path, digest_of, read_json, write_json
+
+
+def test_an_error_leaves_the_old_file_and_no_rest(tmp_path):
+    target = tmp_path / "volume.nii.gz"
+    target.write_text("old")
+
+    def write_half():
+        with atomic_path(target) as temporary:
+            assert temporary.name.endswith(".nii.gz")
+            temporary.write_text("half")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        write_half()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_json_refuses_nan_and_names_a_broken_file(tmp_path):
+    path = tmp_path / "record.json"
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"dice": float("nan")})
+    assert not path.exists()
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"record\.json is not valid JSON"):
+        read_json(path)
+
+
+def test_a_digest_depends_on_content_and_not_on_order():
+    assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
+    assert digest_of({"a": 1, "b": 2}) != digest_of({"a": 1, "b": 3})
