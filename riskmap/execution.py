@@ -1,0 +1,271 @@
+"""Run a notebook with checked parameters, and mark the finished run so that it need not be repeated."""
+
+import ast
+import difflib
+import hashlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from riskmap.files import read_json, sha256_of_file, write_json
+from riskmap.paths import PROJECT_ROOT
+
+VERSIONS_OF = ("riskmap", "torch", "monai", "numpy", "papermill")
+Progress = Callable[[int, int], None]
+
+
+class NotebookError(RuntimeError):
+    """A notebook did not run to its end; the message names the notebook, the cell and the error."""
+
+
+class CurrentInterpreter(AsyncKernelManager):
+    """Starts kernels with the running interpreter, whatever a kernel of the same name elsewhere would start."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # newer kernels warn on every start when their local sockets are not encrypted; older ones cannot do it
+        if self.has_trait("transport_encryption"):
+            self.transport_encryption = "auto"
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """Return the kernel of this interpreter."""
+        return KernelSpec(**get_kernel_dict())
+
+
+def declared_parameters(notebook: Path) -> dict[str, Any]:
+    """Return the names and defaults in a notebook's cell tagged ``parameters``.
+
+    Raises:
+        ValueError: when the notebook has no such cell, or a default is not a plain literal.
+    """
+    content = nbformat.read(notebook, as_version=4)
+    if not any("parameters" in cell.metadata.get("tags", []) for cell in content.cells):
+        raise ValueError(f"{notebook} has no cell tagged 'parameters'")
+    declared = {}
+    for name, found in papermill.inspect_notebook(notebook).items():
+        try:
+            declared[name] = ast.literal_eval(found["default"])
+        except (ValueError, SyntaxError) as error:
+            raise ValueError(f"{notebook}: {name} = {found['default']} is not a plain literal") from error
+    return declared
+
+
+def read_profile(profile: Path, notebooks: Iterable[Path]) -> dict[str, Any]:
+    """Read a YAML file of parameter values; each name must be declared by at least one of ``notebooks``."""
+    values = yaml.safe_load(Path(profile).read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError(f"{profile} must hold names and values, got {type(values).__name__}")
+    known = {name for notebook in notebooks for name in declared_parameters(notebook)}
+    for name in values:
+        _require_known(name, known, f"{profile} (no notebook declares it)")
+    return values
+
+
+def parse_parameter(name: str, text: str, declared: Mapping[str, Any]) -> Any:
+    """Turn the text of a command line into a value of the type that ``declared`` gives to ``name``."""
+    _require_known(name, declared, "the command line")
+    default = declared[name]
+    if isinstance(default, str):
+        return text
+    try:
+        # YAML reads 1e-3 as text, so numbers are read by Python
+        value = float(text) if isinstance(default, float) else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"parameter {name}: {text!r} is not {_kind(default)}") from error
+    return _checked(name, value, default)
+
+
+def checked_parameters(notebook: Path, profile: Path | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a notebook is run with: those values of the profile that it declares, then ``parameters``.
+
+    Raises:
+        ValueError: for a name that is not declared (with the nearest one) or a value of another type.
+    """
+    declared = declared_parameters(notebook)
+    values = {}
+    if profile is not None:
+        neighbours = {notebook, *notebook.parent.glob("[0-9][0-9]_*.ipynb")}
+        values = {n: v for n, v in read_profile(profile, sorted(neighbours)).items() if n in declared}
+    for name in parameters:
+        _require_known(name, declared, notebook.name)
+    values |= parameters
+    return {name: _checked(name, value, declared[name]) for name, value in values.items()}
+
+
+def sidecar_of(output: Path) -> Path:
+    """Return the path of the record that marks a finished run."""
+    return output.with_name(output.name + ".json")
+
+
+def failed_path(output: Path) -> Path:
+    """Return where the notebook of a failed run is kept."""
+    return output.with_suffix(".failed.ipynb")
+
+
+def is_finished(notebook: Path, output: Path, profile: Path | None, parameters: Mapping[str, Any]) -> bool:
+    """Tell whether ``output`` is a finished run of this very notebook, package and set of parameters."""
+    if not (output.is_file() and sidecar_of(output).is_file()):
+        return False
+    record = read_json(sidecar_of(output))
+    wanted = _identity(notebook, checked_parameters(notebook, profile, parameters))
+    return all(record.get(key) == value for key, value in wanted.items())
+
+
+def execute_notebook(
+    notebook: Path,
+    output: Path,
+    profile: Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    timeout: float = 600,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run a notebook in its own folder, with the running interpreter, and write the executed copy.
+
+    Args:
+        notebook: the notebook to run; it is not changed.
+        output: the executed copy. ``<output>.json`` is written last and marks a finished run.
+        profile: YAML file of values for all notebooks; this one gets those that it declares.
+        parameters: values for this notebook; they win over the profile.
+        timeout: seconds that one cell may take.
+        progress: called with the number of cells done and the number of cells, after each cell.
+
+    Returns:
+        The content of the sidecar file.
+
+    Raises:
+        ValueError: parameters that are not declared or of another type; nothing is run.
+        NotebookError: a cell failed or took too long; the notebook so far is kept as ``*.failed.ipynb``.
+    """
+    notebook, output = Path(notebook).resolve(), Path(output).resolve()
+    values = checked_parameters(notebook, profile, parameters or {})
+    record = _identity(notebook, values)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for stale in (sidecar_of(output), failed_path(output)):
+        stale.unlink(missing_ok=True)
+    started = time.monotonic()
+    # papermill saves after every cell, so it works in a folder of its own and only a whole run leaves it
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as folder:
+        temporary = Path(folder) / output.name
+        _run(notebook, temporary, values, timeout, progress, failed_path(output))
+        _clean_metadata(temporary)
+        temporary.replace(output)
+    record |= {
+        "versions": {"python": sys.version.split()[0]} | {n: metadata.version(n) for n in VERSIONS_OF},
+        "duration_seconds": round(time.monotonic() - started, 1),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_json(sidecar_of(output), record)
+    return record
+
+
+def _run(
+    notebook: Path,
+    temporary: Path,
+    values: dict[str, Any],
+    timeout: float,
+    progress: Progress | None,
+    keep_failed: Path,
+) -> None:
+    total = len(nbformat.read(notebook, as_version=4).cells) + bool(values)  # papermill injects one cell
+    current = 0
+
+    def on_cell_start(cell: Any, cell_index: int) -> None:
+        nonlocal current
+        current = cell_index
+        if progress is not None:
+            progress(cell_index, total)
+
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(temporary),
+            values,
+            kernel_name="python3",
+            progress_bar=False,
+            cwd=str(notebook.parent),
+            execution_timeout=timeout,
+            kernel_manager_class=CurrentInterpreter,
+            on_cell_start=on_cell_start,
+        )
+    except (PapermillExecutionError, TimeoutError, DeadKernelError) as error:
+        _clean_metadata(temporary)
+        temporary.replace(keep_failed)
+        raise NotebookError(
+            f"{notebook.name}, cell {current + 1} of {total}: {_reason(error, timeout)}\n"
+            f"The notebook up to there: {keep_failed}"
+        ) from error
+    if progress is not None:
+        progress(total, total)
+
+
+def _reason(error: Exception, timeout: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"it ran longer than the {timeout:g} s that a cell may take"
+    if isinstance(error, PapermillExecutionError):
+        return f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
+    return f"the kernel died ({str(error).strip()})"
+
+
+def _clean_metadata(path: Path) -> None:
+    """Take out what papermill and nbclient note about paths and times; the sidecar holds what matters."""
+    content = nbformat.read(path, as_version=4)
+    content.metadata.pop("papermill", None)
+    for cell in content.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+    nbformat.write(content, path)
+
+
+def _identity(notebook: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """Return what makes two runs the same: notebook, parameters and the package's source."""
+    return {
+        "notebook": notebook.name,
+        "notebook_sha256": sha256_of_file(notebook),
+        "parameters": values,
+        "package_sha256": package_digest(PROJECT_ROOT),
+    }
+
+
+def package_digest(root: Path) -> str:
+    """Return a digest of the Python sources that notebooks import."""
+    digest = hashlib.sha256()
+    for path in sorted([*root.glob("riskmap/*.py"), *root.glob("data_scripts/*.py")]):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _require_known(name: str, known: Iterable[str], where: str) -> None:
+    names = sorted(known)
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise ValueError(f"unknown parameter {name!r} in {where}{hint} Declared: {', '.join(names) or 'none'}")
+
+
+def _checked(name: str, value: Any, default: Any) -> Any:
+    """Return ``value`` when its type is that of ``default``: papermill itself never checks this."""
+    fits = default is None or type(value) is type(default) or (type(default) is float and type(value) is int)
+    if not fits:
+        hint = " (in YAML, write 1.0e-3, not 1e-3)" if isinstance(default, float) else ""
+        raise ValueError(f"parameter {name} must be {_kind(default)}, got {value!r}{hint}")
+    return value
+
+
+def _kind(default: Any) -> str:
+    return f"a value of type {type(default).__name__}, like {default!r}"

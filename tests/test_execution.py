@@ -1,0 +1,349 @@
+"""Running notebooks, the record of a finished run, the pages, and the tutorial that ties them together."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from riskmap import default_cohorts, execution, tutorial
+from riskmap.execution import NotebookError, checked_parameters, execute_notebook, parse_parameter
+from riskmap.files import read_json
+from riskmap.formulas import formula_to_html
+from riskmap.html_pages import Page, export_html, write_index
+
+PARAMETERS = 'steps = 3\nrate = 1.0e-3\nname = "x"\nflag = True\nextra = None'
+RESULT = "import os, sys\nprint(steps, rate, os.getcwd(), sys.executable)"
+
+
+def write_notebook(path: Path, *cells: object, parameters: str | None = PARAMETERS) -> Path:
+    """Write a tiny notebook: a title, a parameters cell and ``cells`` (text is code)."""
+    tagged = [] if parameters is None else [new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+    code = [new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    kernel = {"name": "no-such-kernel", "display_name": "Python 3", "language": "python"}
+    content = new_notebook(
+        cells=[new_markdown_cell(f"# Title of {path.stem}"), *tagged, *code], metadata={"kernelspec": kernel}
+    )
+    nbformat.write(content, path)
+    return path
+
+
+def write_profile(path: Path, text: str) -> Path:
+    """Write a profile of parameters."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A notebook that ran to its end, from another working directory: (notebook, output, record, progress)."""
+    folder = tmp_path_factory.mktemp("finished")
+    notebook = write_notebook(folder / "00_good.ipynb", new_code_cell(RESULT, metadata={"tags": ["result"]}))
+    other = write_notebook(folder / "01_other.ipynb", parameters="shots = 1")
+    profile = write_profile(folder / "profile.yaml", "steps: 5\nshots: 2\n")
+    progress = []
+    output = folder / "out" / notebook.name
+    record = execute_notebook(
+        notebook, output, profile, {"rate": 2}, timeout=60, progress=lambda *done: progress.append(done)
+    )
+    assert other.exists()
+    return notebook, output, profile, record, progress
+
+
+def test_profile_and_parameters_reach_the_notebook(finished):
+    notebook, output, _, record, _ = finished
+    printed = nbformat.read(output, as_version=4).cells[-1].outputs[0].text.split()
+    assert printed == ["5", "2", str(notebook.parent), sys.executable], "its own folder, the running interpreter"
+    assert record["parameters"] == {"steps": 5, "rate": 2}
+
+
+def test_finished_run_is_marked_and_clean(finished):
+    notebook, output, _, record, progress = finished
+    assert read_json(execution.sidecar_of(output)) == record
+    assert set(record) >= {"notebook_sha256", "package_sha256", "versions", "duration_seconds", "finished"}
+    content = nbformat.read(output, as_version=4)
+    assert "papermill" not in content.metadata
+    assert not any({"papermill", "execution"} & set(cell.metadata) for cell in content.cells)
+    assert progress == [(done, 4) for done in range(5)]
+    assert sorted(path.name for path in output.parent.iterdir()) == [output.name, output.name + ".json"]
+    assert nbformat.read(notebook, as_version=4).cells[-1].outputs == []
+
+
+def test_same_run_is_recognised_and_any_change_is_not(finished, monkeypatch, tmp_path):
+    notebook, output, profile, _, _ = finished
+    assert execution.is_finished(notebook, output, profile, {"rate": 2})
+    assert not execution.is_finished(notebook, output, profile, {"rate": 3})
+    assert not execution.is_finished(notebook, output, None, {"rate": 2})
+    assert not execution.is_finished(notebook, tmp_path / "absent.ipynb", profile, {"rate": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, "package_digest", lambda root: "another source")
+        assert not execution.is_finished(notebook, output, profile, {"rate": 2})
+    changed = write_notebook(tmp_path / notebook.name, RESULT + "  # changed")
+    assert not execution.is_finished(changed, output, None, {"steps": 5, "rate": 2})
+
+
+def test_digest_follows_the_source(tmp_path):
+    for name in ("riskmap/a.py", "data_scripts/b.py", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    before = execution.package_digest(tmp_path)
+    (tmp_path / "notes.txt").write_text("2")
+    assert execution.package_digest(tmp_path) == before
+    (tmp_path / "data_scripts/b.py").write_text("2")
+    assert execution.package_digest(tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    ("code", "timeout", "message"),
+    [
+        ("print('before')\nraise KeyError('first line')", 60, r"KeyError: 'first line'"),
+        ("raise ValueError('one\\ntwo')", 60, "two"),
+        ("import time\ntime.sleep(60)", 2, "ran longer than the 2 s"),
+        ("import os\nos._exit(1)", 60, "the kernel died"),
+    ],
+    ids=["error", "long message", "timeout", "dead kernel"],
+)
+def test_failing_notebook_is_named_and_kept(tmp_path, code, timeout, message):
+    notebook = write_notebook(tmp_path / "01_bad.ipynb", code, "print('never')")
+    output = tmp_path / "out" / notebook.name
+    execution.sidecar_of(output).parent.mkdir()
+    execution.sidecar_of(output).write_text("{}")  # an older success must not vouch for this run
+    started = time.monotonic()
+    with pytest.raises(NotebookError, match=rf"01_bad\.ipynb, cell 3 of 4: .*{message}"):
+        execute_notebook(notebook, output, timeout=timeout)
+    assert time.monotonic() - started < 45
+    assert [path.name for path in output.parent.iterdir()] == ["01_bad.failed.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"step": 1}, r"unknown parameter 'step'.*did you mean 'steps'\?"),
+        ({"zzz": 1}, r"unknown parameter 'zzz'.*Declared: extra, flag, name, rate, steps"),
+        ({"rate": "1e-3"}, r"rate must be .*float.*got '1e-3' \(in YAML, write 1\.0e-3"),
+        ({"steps": 1.5}, "steps must be .*int"),
+        ({"steps": True}, "steps must be .*int"),
+        ({"flag": 1}, "flag must be .*bool"),
+        ({"name": 1}, "name must be .*str"),
+    ],
+)
+def test_wrong_parameter_is_refused_before_anything_runs(tmp_path, parameters, message):
+    notebook = write_notebook(tmp_path / "00_good.ipynb", RESULT)
+    with pytest.raises(ValueError, match=message):
+        execute_notebook(notebook, tmp_path / "out.ipynb", parameters=parameters)
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_name_in_profile_that_no_notebook_declares_is_refused(tmp_path):
+    notebook = write_notebook(tmp_path / "00_good.ipynb")
+    write_notebook(tmp_path / "01_other.ipynb", parameters="shots = 1")
+    profile = write_profile(tmp_path / "p.yaml", "shots: 3\n")
+    assert checked_parameters(notebook, profile, {}) == {}
+    write_profile(profile, "shot: 3\n")
+    with pytest.raises(ValueError, match=r"p\.yaml \(no notebook declares it\); did you mean 'shots'"):
+        checked_parameters(notebook, profile, {})
+    write_profile(profile, "- 3\n")
+    with pytest.raises(ValueError, match="must hold names and values, got list"):
+        checked_parameters(notebook, profile, {})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"), [(None, "no cell tagged 'parameters'"), ("steps = 2 * 3", "not a plain literal")]
+)
+def test_notebook_without_plain_parameters_is_refused(tmp_path, parameters, message):
+    notebook = write_notebook(tmp_path / "00_bad.ipynb", parameters=parameters)
+    with pytest.raises(ValueError, match=message):
+        execute_notebook(notebook, tmp_path / "out.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("steps", "7", 7),
+        ("rate", "1e-3", 1e-3),
+        ("rate", "2", 2.0),
+        ("name", "7", "7"),
+        ("flag", "false", False),
+        ("extra", "[1, 2]", [1, 2]),
+    ],
+)
+def test_text_of_the_command_line_takes_the_declared_type(name, text, value):
+    declared = {"steps": 3, "rate": 1.0e-3, "name": "x", "flag": True, "extra": None}
+    parsed = parse_parameter(name, text, declared)
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(("name", "text"), [("steps", "many"), ("rate", "fast"), ("flag", "7"), ("nam", "x")])
+def test_text_of_another_type_is_refused(name, text):
+    with pytest.raises(ValueError, match=name):
+        parse_parameter(name, text, {"steps": 3, "rate": 1.0e-3, "name": "x", "flag": True})
+
+
+# ---- pages
+
+
+@pytest.fixture
+def page(tmp_path):
+    """The text of a page made from a notebook with formulas, figures, a widget, a table and a text bar."""
+    png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "m"}, "text/plain": "IntSlider(value=0)"}
+    prose = (
+        "## The *map*\n\nHardness $h_i = -\\log E_i[y_i]$, `$not math$` and $\\begin{cases}a\\end{cases}$\n\n"
+        "$$r = \\frac{1}{n}$$"
+    )
+    shown = new_code_cell(
+        "show()",
+        outputs=[
+            new_output("display_data", {"image/png": png}),
+            new_output("display_data", {"image/png": png}, metadata={"image/png": {"alt": "A risk map"}}),
+            new_output("display_data", widget),
+            new_output("display_data", {**widget, "image/png": png}, metadata={"image/png": {"alt": "a strip"}}),
+            new_output("display_data", {"text/html": "<table><tr><td>cell</td></tr></table>"}),
+            new_output("stream", text="done"),
+        ],
+    )
+    notebook = write_notebook(tmp_path / "02_map.ipynb", new_markdown_cell(prose), shown)
+    content = nbformat.read(notebook, as_version=4)
+    content.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    nbformat.write(content, notebook)
+    (tmp_path / "02_map.ipynb.json").write_text('{"duration_seconds": 90}')
+    entry = export_html(notebook, tmp_path / "02_map.html", Page("01.html", "Before & after"), Page("03.html", "Then"))
+    assert entry == Page("02_map.html", "Title of 02_map", 90)
+    return (tmp_path / "02_map.html").read_text(encoding="utf-8")
+
+
+def test_page_loads_nothing_from_elsewhere(page):
+    assert "<script" not in page
+    assert "<link" not in page
+    assert not re.search(r"""(src|href)=["']?(https?:)?//|@import|url\(["']?https?:""", page)
+
+
+def test_page_keeps_what_a_reader_sees(page):
+    assert "<title>Title of 02_map</title>" in page
+    assert "<td>cell</td>" in page
+    assert "IntSlider" not in page
+    assert 'href="01.html">← Before &amp; after</a>' in page
+    assert 'href="03.html">Then →</a>' in page
+    assert 'href="index.html"' in page
+    assert 'alt="A risk map"' in page
+    assert 'alt="a strip"' in page, "an explorer leaves its plain picture"
+    assert 'alt="Figure 1, in the section “The map”"' in page
+    assert "No description has been provided" not in page
+
+
+def test_page_shows_formulas_without_scripts(page):
+    formulas = re.findall(r'<img[^>]*class="formula"[^>]*>', page)
+    assert len(formulas) == 2
+    assert r'alt="h_i = -\log E_i[y_i]"' in formulas[0]
+    assert "data:image/svg+xml;base64," in formulas[0]
+    assert r"\begin{cases}a\end{cases}</code>" in page, "what cannot be set stays readable"
+    assert "$not math$" in page
+
+
+def test_formula_sits_on_the_baseline():
+    depths = {tex: float(re.search(r"vertical-align: (-?[\d.]+)pt", formula_to_html(tex))[1]) for tex in ("x", "y_i")}
+    assert depths["y_i"] < depths["x"] <= 0
+    with pytest.raises(ValueError, match="cannot set the formula"):
+        formula_to_html(r"\nosuchcommand{x}")
+
+
+def test_contents_list_titles_and_minutes(tmp_path):
+    text = write_index([Page("a.html", "A < B", 90), Page("b.html", "B", 5), Page("c.html", "C")], tmp_path / "i.html")
+    page = text.read_text(encoding="utf-8")
+    assert [*re.findall(r'href="(\w\.html)"', page)] == ["a.html", "b.html", "c.html"]
+    assert "A &lt; B" in page
+    assert re.findall(r"ran ([^<]+)<", page) == ["1.5 min", "5 s"]
+
+
+# ---- the tutorial
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A course of two tiny notebooks; returns (folder, profile, cohorts asked for)."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    declared = 'cohort = "a_cohort"\nsteps = 1'
+    write_notebook(folder / "00_first.ipynb", "print('first', steps)", parameters=declared)
+    tagged = new_code_cell("print('Dice of', steps, 'steps')", metadata={"tags": ["result"]})
+    write_notebook(folder / "01_second.ipynb", tagged, parameters="steps = 1")
+    asked = []
+    monkeypatch.setattr(tutorial, "ensure_cohort", lambda name, data_dir: asked.append((name, data_dir)))
+    return folder, write_profile(folder / "profiles" / "tiny.yaml", "cohort: b_cohort\nsteps: 2\n"), asked
+
+
+def test_tutorial_runs_once_and_shows_results_and_pages(course, tmp_path, capsys):
+    folder, profile, asked = course
+    notebooks = tutorial.find_notebooks(folder)
+    index = tutorial.run_tutorial(notebooks, profile, [("steps", "7")], build=tmp_path / "build")
+    assert asked == [("b_cohort", "build/data")]
+    assert "01_second\nDice of 7 steps" in capsys.readouterr().out
+    assert {path.name for path in index.parent.iterdir()} == {"index.html", "00_first.html", "01_second.html"}
+    # the second call runs nothing, and a later choice of one notebook keeps the pages of the others
+    tutorial.run_tutorial(notebooks[1:], profile, [("steps", "7")], build=tmp_path / "build")
+    assert "01_second: already done" in capsys.readouterr().out
+    assert "00_first.html" in index.read_text()
+
+
+@pytest.mark.parametrize("given", [("stps", "7"), ("steps", "many")])
+def test_tutorial_checks_everything_before_it_runs(course, tmp_path, given):
+    folder, profile, asked = course
+    with pytest.raises(ValueError, match=given[0]):
+        tutorial.run_tutorial(tutorial.find_notebooks(folder), profile, [given], build=tmp_path / "build")
+    assert not (tmp_path / "build").exists()
+    assert asked == []
+
+
+def test_tutorial_names_what_there_is(course, tmp_path):
+    folder, profile, _ = course
+    assert [path.name for path in tutorial.find_notebooks(folder, ["01"])] == ["01_second.ipynb"]
+    with pytest.raises(ValueError, match="no notebook 07; there are 00, 01"):
+        tutorial.find_notebooks(folder, ["07"])
+    with pytest.raises(ValueError, match="no notebooks in"):
+        tutorial.find_notebooks(tmp_path)
+    assert tutorial.find_profile("tiny", folder) == tutorial.find_profile(str(profile), folder) == profile
+    with pytest.raises(ValueError, match="no profile 'huge'; there are tiny"):
+        tutorial.find_profile("huge", folder)
+
+
+def test_command_line_reports_errors_without_a_traceback(course, monkeypatch, capsys):
+    folder, _, _ = course
+    monkeypatch.setattr(tutorial, "NOTEBOOKS", folder)
+    assert tutorial.main(["--profile", "huge"]) == 1
+    assert "no profile 'huge'" in capsys.readouterr().err
+
+
+# ---- default cohorts
+
+
+def test_missing_default_cohort_is_made_once(tmp_path, monkeypatch):
+    ran = []
+
+    def run(command, **_):
+        ran.append(command)
+        if "data_scripts.prepare" in command:
+            folder = Path(command[command.index("--out") + 1])
+            folder.mkdir(parents=True)
+            (folder / "manifest.json").write_text("{}")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(default_cohorts.subprocess, "run", run)
+    for _ in range(2):
+        assert default_cohorts.ensure_cohort("fets2021_tiny", tmp_path) == tmp_path / "prepared" / "fets2021_tiny"
+    simulate, prepare = ran
+    assert simulate[:3] == [sys.executable, "-m", "data_scripts.simulate_fets2021"]
+    assert prepare[prepare.index("--archive") + 1] == simulate[simulate.index("--out") + 1]
+
+
+def test_cohort_that_cannot_be_made_is_an_error(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"no cohort 'mine'.*fets2021_simulated.*python -m data_scripts\.prepare"):
+        default_cohorts.ensure_cohort("mine", tmp_path)
+    monkeypatch.setattr(default_cohorts.subprocess, "run", lambda c, **_: subprocess.CompletedProcess(c, 2))
+    with pytest.raises(RuntimeError, match=r"status 2 from: python -m data_scripts\.simulate_fets2021"):
+        default_cohorts.ensure_cohort("fets2021_tiny", tmp_path)

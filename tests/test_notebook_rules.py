@@ -1,0 +1,145 @@
+"""The checker of the notebooks is itself checked: a good notebook passes, and each broken one is caught."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from notebook_rules import violations
+
+TITLE = """# A good notebook
+
+**You will be able to**
+
+- Measure the hardness $h_i$ of a pixel
+- Explain where transfer harms
+
+**Prerequisites:** none. About 3 minutes on two CPU cores, 20 MB of disk."""
+RECAP = """## Recap
+
+- Measured the hardness of a pixel
+- Explained where transfer harms,
+  over two lines
+
+## What to read next
+
+The next notebook."""
+
+
+def good_notebook() -> NotebookNode:
+    """Return a notebook that keeps every rule; the tests below break one rule each."""
+    cells = [
+        new_markdown_cell(TITLE),
+        new_markdown_cell("The parameters."),
+        new_code_cell('seed: int = 0  # seed\nsteps = 4\nrate = -1.0e-3\ndata_dir = "build/data"', metadata={}),
+        new_markdown_cell("What is used."),
+        new_code_cell("import numpy as np\n\nfrom riskmap.records import show_versions\n\nshow_versions()"),
+        new_markdown_cell("**Predict**: what will the mean be?"),
+        new_code_cell("%config InlineBackend.figure_formats = ['png']\nnp.zeros(3).mean()"),
+        new_markdown_cell("**Question.** Why is it zero? See https://example.org/home/page and `data/x`."),
+        new_markdown_cell(RECAP),
+    ]
+    cells[2].metadata["tags"] = ["parameters"]
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
+
+
+def check(notebook: NotebookNode, folder: Path) -> list[str]:
+    """Write a notebook and return what the checker says about it."""
+    path = folder / "00_example.ipynb"
+    nbformat.write(notebook, path)
+    return violations(path)
+
+
+def set_source(cell: int, old: str, new: str) -> Callable[[NotebookNode], None]:
+    """Return a change of a notebook: ``old`` becomes ``new`` in a cell."""
+
+    def change(notebook: NotebookNode) -> None:
+        assert old in notebook.cells[cell].source
+        notebook.cells[cell].source = notebook.cells[cell].source.replace(old, new)
+
+    return change
+
+
+def add_cell(source: str) -> Callable[[NotebookNode], None]:
+    """Return a change that puts prose and a code cell before the question."""
+
+    def change(notebook: NotebookNode) -> None:
+        notebook.cells[7:7] = [new_markdown_cell("Prose."), new_code_cell(source)]
+
+    return change
+
+
+def set_metadata(key: str, value: object) -> Callable[[NotebookNode], None]:
+    """Return a change of the notebook's metadata."""
+    return lambda notebook: notebook.metadata.update({key: value})
+
+
+def set_cell(cell: int, key: str, value: object) -> Callable[[NotebookNode], None]:
+    """Return a change of one entry of a cell."""
+    return lambda notebook: notebook.cells[cell].update({key: value})
+
+
+BREAKS = {
+    "no title": (set_source(0, "# A good notebook", "A good notebook"), "lacks 'title'"),
+    "second title": (set_source(5, "**Predict**", "# Predict"), "second H1"),
+    "title not first": (lambda nb: nb.cells.insert(0, new_markdown_cell("Hello.", id="hello")), "first cell"),
+    "no aims": (set_source(0, "You will be able to", "Aims"), "lacks 'You will be able to'"),
+    "aims without bullets": (set_source(0, "- ", ""), "no bullets"),
+    "aim without verb": (set_source(0, "- Measure", "- the measure"), "must begin with a verb"),
+    "recap too short": (set_source(8, "- Measured the hardness of a pixel\n", ""), "2 aims but 1 bullets"),
+    "no recap": (set_source(8, "## Recap", "## End"), "lacks 'Recap'"),
+    "nothing to read": (set_source(8, "What to read next", "More"), "lacks 'What to read next'"),
+    "wrong order": (lambda nb: nb.cells.insert(1, nb.cells.pop(8)) or nb.cells.append(nb.cells.pop(0)), "order"),
+    "no minutes": (set_source(0, "3 minutes", "3 hours"), "prerequisites, minutes and disk"),
+    "no disk": (set_source(0, "20 MB", "some"), "prerequisites, minutes and disk"),
+    "nothing to predict": (set_source(5, "Predict", "Guess"), "nothing to predict"),
+    "no question": (set_source(7, "Question", "Thought"), "no question"),
+    "no parameters": (set_cell(2, "metadata", {}), "0 cells tagged 'parameters'"),
+    "two parameters cells": (set_cell(6, "metadata", {"tags": ["parameters"]}), "2 cells tagged"),
+    "parameters not first": (lambda nb: nb.cells.insert(4, nb.cells.pop(2)), "first code cell"),
+    "computed parameter": (set_source(2, "steps = 4", "steps = 2 * 2"), "literals only"),
+    "call in parameters": (set_source(2, "steps = 4", "print(1)"), "literals only"),
+    "union annotation": (set_source(2, "seed: int", "seed: int | None"), "annotation"),
+    "hash inside a default": (set_source(2, '"build/data"', '"build#data"'), "# inside a string"),
+    "second import cell": (set_source(6, "np.zeros", "import os\nnp.zeros"), "2 cells with imports"),
+    "no versions": (set_source(4, "\n\nshow_versions()", ""), "end by showing the versions"),
+    "no prose": (lambda nb: nb.cells.pop(5), "no prose before"),
+    "empty cell": (add_cell(" "), "empty code cell"),
+    "long cell": (add_cell("\n".join(["x = 1"] * 26)), "26 lines of code"),
+    "long median": (lambda nb: [add_cell("\n".join(["x = 1"] * 12))(nb) for _ in range(4)], "median"),
+    "three functions": (add_cell("def a(): ...\ndef b(): ...\ndef c(): ..."), "3 functions"),
+    "pip": (add_cell("%pip install nibabel"), "installs"),
+    "shell pip": (add_cell("!pip install nibabel"), "installs"),
+    "interact": (add_cell("widgets.interact(show, x=3)"), "interact"),
+    "interactive output": (add_cell("widgets.interactive_output(show, {})"), "interact"),
+    "output widget": (add_cell("out = widgets.Output()"), "Output widget"),
+    "matplotlib widget": (add_cell("%matplotlib widget"), "%matplotlib widget"),
+    "absolute path": (add_cell("open('/home/me/x.nii')"), "absolute path '/home'"),
+    "home path in prose": (set_source(7, "`data/x`", "`~/x`"), "absolute path '~/'"),
+    "windows path": (add_cell('open("C:\\\\x")'), "absolute path"),
+    "formula": (set_source(5, "what", "$\\begin{cases} a \\end{cases}$ what"), "cannot set the formula"),
+    "outputs": (set_cell(6, "outputs", [new_output("stream", text="3")]), "cell 7: has outputs"),
+    "execution count": (set_cell(6, "execution_count", 3), "cell 7: has an execution count"),
+    "widget state": (set_metadata("widgets", {"state": {}}), "widget state"),
+    "papermill's metadata": (set_metadata("papermill", {"duration": 3}), "metadata not clean"),
+    "too large": (add_cell("x = '" + "a" * 150_000 + "'"), "bytes, at most"),
+}
+
+
+def test_good_notebook_passes(tmp_path):
+    assert check(good_notebook(), tmp_path) == []
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_each_rule_is_guarded(name, tmp_path):
+    change, message = BREAKS[name]
+    notebook = good_notebook()
+    change(notebook)
+    found = check(notebook, tmp_path)
+    assert any(message in line for line in found), found
+    assert all(line.startswith("00_example.ipynb") for line in found)
