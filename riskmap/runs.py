@@ -1,0 +1,293 @@
+"""Source and transfer runs: each is made once, marked finished by its record, and read from then on.
+
+A run is named by a hash of everything that decides its numbers (its specification, the data, the package version).
+A changed parameter or a new cohort is therefore another run: nothing stale is ever read.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from riskmap import __version__
+from riskmap.arms import TargetData, get_arm
+from riskmap.cohort import Cohort, Task
+from riskmap.compute import torch_threads
+from riskmap.files import atomic_path, digest_of, read_json
+from riskmap.loss import RiskWeightedLoss
+from riskmap.networks import (
+    NetworkConfig,
+    SegmentationNetwork,
+    build_network,
+    load_weights,
+    save_weights,
+    transfer_network,
+)
+from riskmap.prediction import mean_dice_of_slices, predict_patients, score_patients
+from riskmap.progress import progress_bar
+from riskmap.records import write_record
+from riskmap.slices import BatchSampler, load_slices
+from riskmap.training import TrainingConfig, train
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """All that decides a source network, the data apart.
+
+    Args:
+        task: sequence and label, such as "FLAIR:WT".
+        seed: of the first weights and the batches.
+        training: steps, learning rate, device, precision.
+        network: the architecture; the transferred networks share it.
+    """
+
+    task: str
+    seed: int = 0
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+
+@dataclass(frozen=True)
+class TransferSpec:
+    """All that decides one run on the target task, the data apart.
+
+    Args:
+        source: the source network.
+        task: the target task, such as "T1ce:TC".
+        arm: a name of ``riskmap.arms.ARMS``.
+        shots: number of target training patients, >= 1.
+        seed: chooses the patients, the fresh weights and the batches; arms of one seed share all three.
+        training: steps, learning rate, device, precision.
+        part: the patients that are scored, "target_test", or "target_val" while choices are being made.
+    """
+
+    source: SourceSpec
+    task: str
+    arm: str
+    shots: int = 3
+    seed: int = 0
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    part: str = "target_test"
+
+    def __post_init__(self) -> None:
+        get_arm(self.arm)
+        if not isinstance(self.shots, int) or self.shots < 1:
+            raise ValueError(f"shots={self.shots!r} must be a whole number of at least 1")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder and its record."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    def predictions(self) -> dict[str, np.ndarray]:
+        """Return {subject: predicted classes [X, Y, Z]} of the scored patients."""
+        with np.load(self.folder / "predictions.npz", allow_pickle=False) as archive:
+            return dict(archive)
+
+    def network(self) -> SegmentationNetwork:
+        """Return the trained network, on the CPU and in eval mode."""
+        parameters = self.record["parameters"]
+        config = NetworkConfig(**{**parameters["network"], "channels": tuple(parameters["network"]["channels"])})
+        network = build_network(parameters["num_classes"], config)
+        load_weights(network, self.folder / "weights.pt")
+        return network.eval()
+
+
+Ensure = Callable[..., Run]
+
+
+def choose_patients(cohort: Cohort, shots: int, seed: int) -> tuple[str, ...]:
+    """Choose the target training patients of a seed; fewer shots are always a subset of more.
+
+    Raises:
+        ValueError: more shots than patients in the pool.
+    """
+    pool = cohort.part("target_train")
+    if shots > len(pool):
+        raise ValueError(f"shots={shots}, but the cohort's target_train pool holds {len(pool)} patients")
+    order = np.random.default_rng(seed).permutation(len(pool))
+    return tuple(pool[index] for index in order[:shots])
+
+
+def _on_one_thread(ensure: Ensure) -> Ensure:
+    """Make a run compute with one thread: its numbers are the same alone and beside others, and two fit two cores."""
+
+    @wraps(ensure)
+    def on_one_thread(*arguments: Any, **options: Any) -> Run:
+        with torch_threads(1):
+            return ensure(*arguments, **options)
+
+    return on_one_thread
+
+
+@_on_one_thread
+def ensure_source(spec: SourceSpec, cohort: Cohort, out_dir: Path, progress: bool = True) -> Run:
+    """Return the source run, training it first when it is not there."""
+    task = Task.parse(spec.task)
+    task.check(cohort)
+    num_classes = cohort.targets[task.target].num_classes
+    parameters = {
+        **asdict(spec),
+        "num_classes": num_classes,
+        "data": _data_of(cohort),
+        "riskmap": __version__,
+    }
+    folder = out_dir / "source" / f"{task.slug}_seed{spec.seed}_{digest_of(parameters)}"
+    if (finished := _finished(folder)) is not None:
+        return finished
+    started = time.perf_counter()
+    task, num_classes = Task.parse(spec.task), parameters["num_classes"]
+    train_subjects, validation_subjects = cohort.part("source_train"), cohort.part("source_val")
+    validation = load_slices(cohort, validation_subjects, task)
+    network = build_network(num_classes, spec.network, spec.seed)
+    history = train(
+        network,
+        BatchSampler(load_slices(cohort, train_subjects, task), spec.training.batch_size, spec.seed),
+        RiskWeightedLoss(normalization="pixels"),
+        spec.training,
+        validate=lambda trained: mean_dice_of_slices(trained, validation, num_classes, spec.training.precision),
+        checkpoint=folder / "checkpoint.pt",
+        progress=f"source {spec.task}" if progress else None,
+    )
+    parameters["subjects"] = {"train": train_subjects, "scored": validation_subjects}
+    return _finish(folder, "source", parameters, network, cohort, task, history.to_dict(), started)
+
+
+@_on_one_thread
+def ensure_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path, progress: bool = True) -> Run:
+    """Return one transfer run, making it (and the source it needs) first when it is not there."""
+    folder, parameters = _place_of_transfer(spec, cohort, out_dir)
+    if (finished := _finished(folder)) is not None:
+        return finished
+    started = time.perf_counter()
+    arm, task = get_arm(spec.arm), Task.parse(spec.task)
+    num_classes = parameters["num_classes"]
+    subjects = choose_patients(cohort, spec.shots, spec.seed)
+    slices = load_slices(cohort, subjects, task)
+    if arm.starts == "source":
+        source = ensure_source(spec.source, cohort, out_dir, progress=False).network()
+        network = transfer_network(source, num_classes, spec.source.network, spec.seed)
+        design = arm.design(TargetData(slices, num_classes, source, spec.seed, spec.training.precision))
+        network_slices = slices.with_weights(design.weights)
+    else:
+        network = build_network(num_classes, spec.source.network, spec.seed)
+        design, network_slices = arm.design(None), slices
+    validation = load_slices(cohort, cohort.part("target_val"), task)
+    history = train(
+        network,
+        BatchSampler(network_slices, spec.training.batch_size, spec.seed),
+        design.loss,
+        spec.training,
+        validate=lambda trained: mean_dice_of_slices(trained, validation, num_classes, spec.training.precision),
+        checkpoint=folder / "checkpoint.pt",
+        progress=f"{spec.arm} {spec.task}" if progress else None,
+    )
+    parameters["subjects"] = {"train": subjects, "scored": cohort.part(spec.part)}
+    return _finish(folder, "transfer", parameters, network, cohort, task, history.to_dict(), started)
+
+
+def ensure_transfers(
+    specs: Iterable[TransferSpec], cohort: Cohort, out_dir: Path, jobs: int = 2, progress: bool = True
+) -> list[Run]:
+    """Return transfer runs in the order of ``specs``, making the missing ones side by side.
+
+    Each run computes with one thread, so its numbers do not depend on ``jobs``. An interrupt loses nothing but the
+    steps since the last checkpoints; the next call goes on there.
+    """
+    specs = list(specs)
+    places = [_place_of_transfer(spec, cohort, out_dir)[0] for spec in specs]
+    sources = {spec.source: None for spec in specs if get_arm(spec.arm).starts == "source"}
+    missing_sources = [source for source in sources if _finished(_place_of_source(source, cohort, out_dir)[0]) is None]
+    # arms that start fresh are one run for all sources: make each folder once
+    missing = {place: spec for place, spec in zip(places, specs, strict=True) if _finished(place) is None}
+    _ensure_side_by_side(missing_sources, "source networks", cohort, out_dir, jobs, progress)
+    _ensure_side_by_side(list(missing.values()), "transfer runs", cohort, out_dir, jobs, progress)
+    return [_finished(place) for place in places]
+
+
+def _ensure_side_by_side(
+    specs: Sequence[SourceSpec | TransferSpec], title: str, cohort: Cohort, out_dir: Path, jobs: int, progress: bool
+) -> None:
+    if len(specs) == 1 and isinstance(specs[0], SourceSpec):
+        # alone it can show its steps
+        ensure_source(specs[0], cohort, out_dir, progress)
+        return
+    made = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        joblib.delayed(_ensure_in_worker)(spec, cohort.folder, out_dir) for spec in specs
+    )
+    for _ in progress_bar(made, title, total=len(specs), unit="run", shown=progress and bool(specs)):
+        pass
+
+
+def _ensure_in_worker(spec: SourceSpec | TransferSpec, folder: Path, out_dir: Path) -> None:
+    """Make a run in a process of its own; its network is left on the disk, as results are read from there."""
+    ensure = ensure_source if isinstance(spec, SourceSpec) else ensure_transfer
+    ensure(spec, Cohort.open(folder), out_dir, progress=False)
+
+
+def _place_of_source(spec: SourceSpec, cohort: Cohort, out_dir: Path) -> tuple[Path, dict[str, Any]]:
+    task = Task.parse(spec.task)
+    task.check(cohort)
+    num_classes = cohort.targets[task.target].num_classes
+    parameters = {**asdict(spec), "num_classes": num_classes, "data": _data_of(cohort), "riskmap": __version__}
+    return out_dir / "source" / f"{task.slug}_seed{spec.seed}_{digest_of(parameters)}", parameters
+
+
+def _place_of_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path) -> tuple[Path, dict[str, Any]]:
+    task = Task.parse(spec.task)
+    task.check(cohort)
+    cohort.part(spec.part)
+    from_source = get_arm(spec.arm).starts == "source"
+    parameters = {
+        **asdict(spec),
+        "network": asdict(spec.source.network),
+        "num_classes": cohort.targets[task.target].num_classes,
+        "data": _data_of(cohort),
+        "riskmap": __version__,
+    }
+    if not from_source:
+        del parameters["source"]
+    start = Task.parse(spec.source.task).slug if from_source else "fresh"
+    name = f"{spec.arm}_k{spec.shots}_seed{spec.seed}_{digest_of(parameters)}"
+    return out_dir / "transfer" / f"{start}_to_{task.slug}" / name, parameters
+
+
+def _data_of(cohort: Cohort) -> dict[str, Any]:
+    return {"cohort": cohort.name, "digest": cohort.digest, "simulated": cohort.simulated}
+
+
+def _finished(folder: Path) -> Run | None:
+    record = folder / "record.json"
+    return Run(folder, read_json(record)) if record.exists() else None
+
+
+def _finish(
+    folder: Path,
+    kind: str,
+    parameters: dict[str, Any],
+    network: SegmentationNetwork,
+    cohort: Cohort,
+    task: Task,
+    history: dict[str, Any],
+    started: float,
+) -> Run:
+    subjects: Sequence[str] = parameters["subjects"]["scored"]
+    predictions = predict_patients(network, cohort, subjects, task, parameters["training"]["precision"])
+    results = {
+        "classes": cohort.targets[task.target].classes[1:],
+        "patients": score_patients(predictions, cohort, task),
+    }
+    save_weights(network.cpu(), folder / "weights.pt")
+    with atomic_path(folder / "predictions.npz") as temporary:
+        np.savez_compressed(temporary, **predictions)
+    record = write_record(folder / "record.json", kind, parameters, {**results, "history": history}, started)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return Run(folder, record)

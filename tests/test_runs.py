@@ -1,0 +1,129 @@
+"""Runs are made once, go on after a kill, and do not depend on how many run side by side."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from riskmap import report, runs
+from riskmap.networks import NetworkConfig
+from riskmap.runs import SourceSpec, TransferSpec, choose_patients, ensure_source, ensure_transfers
+from riskmap.training import TrainingConfig
+
+SHORT = TrainingConfig(steps=4, batch_size=4, validations=1, device="cpu", precision="float32")
+SOURCE = SourceSpec("FLAIR:WT", 0, SHORT, NetworkConfig(channels=(4, 8)))
+
+
+def specs(arms=("scratch", "fine_tune", "risk_map"), seeds=(0, 1), source=SOURCE):
+    return [TransferSpec(source, "T1ce:TC", arm, 1, seed, SHORT) for seed in seeds for arm in arms]
+
+
+@pytest.fixture(scope="module")
+def made(tiny_cohort, tmp_path_factory):
+    out_dir = tmp_path_factory.mktemp("runs")
+    return out_dir, ensure_transfers(specs(), tiny_cohort, out_dir, jobs=2, progress=False)
+
+
+def test_records_hold_what_is_needed_to_repeat_them(made, tiny_cohort):
+    for run, spec in zip(made[1], specs(), strict=True):
+        parameters = run.record["parameters"]
+        assert (parameters["arm"], parameters["seed"], parameters["task"]) == (spec.arm, spec.seed, "T1ce:TC")
+        assert parameters["data"]["digest"] == tiny_cohort.digest
+        assert parameters["data"]["simulated"] is True
+        assert set(run.record["results"]["patients"]) == set(tiny_cohort.part("target_test"))
+        assert set(run.predictions()) == set(tiny_cohort.part("target_test"))
+        assert not (run.folder / "checkpoint.pt").exists()
+
+
+def test_finished_runs_are_read_and_not_repeated(made, tiny_cohort, monkeypatch):
+    out_dir, first = made
+    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
+    again = ensure_transfers(specs(), tiny_cohort, out_dir, jobs=1, progress=False)
+    assert [run.record for run in again] == [run.record for run in first]
+
+
+def test_numbers_do_not_depend_on_the_number_of_jobs(made, tiny_cohort, tmp_path):
+    alone = ensure_transfers(specs(), tiny_cohort, tmp_path, jobs=1, progress=False)
+    for one, two in zip(alone, made[1], strict=True):
+        assert one.record["results"] == two.record["results"]
+
+
+def test_a_run_that_lost_its_record_is_made_again(made, tiny_cohort, tmp_path):
+    run = ensure_transfers(specs()[:1], tiny_cohort, tmp_path, jobs=1, progress=False)[0]
+    (run.folder / "record.json").unlink()
+    again = ensure_transfers(specs()[:1], tiny_cohort, tmp_path, jobs=1, progress=False)[0]
+    assert again.record["results"] == run.record["results"]
+
+
+def test_scratch_is_one_run_for_all_sources(made, tiny_cohort, monkeypatch):
+    out_dir, first = made
+    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
+    other = specs(arms=("scratch",), source=SourceSpec("T1:WT", 0, SHORT, SOURCE.network))
+    found = ensure_transfers(other, tiny_cohort, out_dir, jobs=1, progress=False)
+    assert [run.folder for run in found] == [
+        run.folder for run in first if run.record["parameters"]["arm"] == "scratch"
+    ]
+
+
+def test_the_network_of_a_run_gives_its_predictions_again(made, tiny_cohort):
+    run = made[1][1]
+    subject = tiny_cohort.part("target_test")[0]
+    again = runs.predict_patients(run.network(), tiny_cohort, [subject], runs.Task.parse("T1ce:TC"), "float32")
+    assert np.array_equal(again[subject], run.predictions()[subject])
+
+
+def test_sources_are_scored_on_their_validation_patients(made, tiny_cohort):
+    run = ensure_source(SOURCE, tiny_cohort, made[0], progress=False)
+    assert set(run.record["results"]["patients"]) == set(tiny_cohort.part("source_val"))
+
+
+def test_fewer_patients_are_a_subset_and_too_many_are_named(tiny_cohort):
+    pool = tiny_cohort.part("target_train")
+    assert set(choose_patients(tiny_cohort, len(pool), 3)) == set(pool)
+    assert choose_patients(tiny_cohort, 1, 3) == choose_patients(tiny_cohort, len(pool), 3)[:1]
+    with pytest.raises(
+        ValueError, match=f"shots={len(pool) + 1}, but the cohort's target_train pool holds {len(pool)}"
+    ):
+        choose_patients(tiny_cohort, len(pool) + 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shots": 0}, "shots=0"),
+        ({"arm": "magic"}, "arm='magic'"),
+        ({"task": "T9:TC"}, "T9"),
+        ({"part": "test"}, "test"),
+    ],
+)
+def test_impossible_runs_are_named_before_any_work(change, message, tiny_cohort, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        ensure_transfers([replace(specs()[0], **change)], tiny_cohort, tmp_path, jobs=1, progress=False)
+    assert not any(tmp_path.iterdir())
+
+
+def test_tables_pair_patients_and_average_seeds_first(made):
+    frame = report.scores(run.record for run in made[1])
+    dice = report.per_patient(frame)
+    rows = frame.loc[(frame["arm"] == "scratch") & (frame["patient"] == dice.index[0])]
+    assert len(rows) == 2
+    assert dice["scratch"].iloc[0] == pytest.approx(rows["dice"].mean())
+    table = report.result_table(frame, ["scratch", "fine_tune", "risk_map"])
+    assert table["arm"].tolist() == ["From scratch", "Fine-tuning", "Risk map, h / mean(h)"]
+    gap = 100 * (dice["scratch"] - dice["fine_tune"]).mean()
+    assert table["gap: scratch − arm"][1].startswith(f"{gap:+.1f} [")
+    with pytest.raises(ValueError, match="must share patients and seeds"):
+        report.per_patient(frame.iloc[1:])
+
+
+def test_publishing_nothing_is_an_error(tiny_cohort, tmp_path):
+    with pytest.raises(ValueError, match="holds no transfer run"):
+        report.publish(tmp_path, tiny_cohort, tmp_path / "published.json")
+    assert not (tmp_path / "published.json").exists()
+
+
+def test_a_section_of_a_page_is_replaced_and_missing_markers_are_named():
+    text = "a\n<!-- t -->\nold\n<!-- /t -->\nb"
+    assert report.replace_section(text, "t", "new | \\1") == "a\n<!-- t -->\nnew | \\1\n<!-- /t -->\nb"
+    with pytest.raises(ValueError, match="exactly once"):
+        report.replace_section("a", "t", "new")
