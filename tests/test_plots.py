@@ -1,0 +1,121 @@
+"""Figures are checked by what is in them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from riskmap import plots
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+IMAGE = np.random.default_rng(0).normal(size=(6, 8))
+MASK = np.zeros((6, 8), dtype=bool)
+MASK[2:4, 3:6] = True
+
+
+def test_a_slice_is_drawn_in_neurological_orientation(ax):
+    image = np.zeros((6, 8))
+    image[5, 0] = 1.0
+    assert plots.plot_slice(ax, image, title="T1") is ax
+    shown = ax.images[0].get_array()
+    assert shown.shape == (8, 6), "x runs to the right, y upwards"
+    assert shown[0, 5] == 1.0
+    assert ax.images[0].origin == "lower"
+    assert {text.get_text(): text.get_position()[0] < 0.5 for text in ax.texts if text.get_text() in "LR"} == {
+        "L": True,
+        "R": False,
+    }
+    assert ax.get_title() == "T1"
+
+
+def test_a_blank_slice_can_be_drawn(ax):
+    plots.plot_slice(ax, np.zeros((4, 4)))
+    assert ax.images[0].get_clim() == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("mask", "outlines"), [(MASK, 1), (np.zeros((6, 8)), 0), (np.ones((6, 8)), 0)])
+def test_an_outline_is_drawn_where_there_is_one(ax, mask, outlines):
+    plots.plot_contour(ax, mask)
+    assert len(ax.collections) == outlines
+
+
+def test_labels_leave_the_background_clear_and_name_the_rest(ax):
+    plots.plot_labels(ax, MASK * 2, ["background", "rim", "core"])
+    colours = ax.images[0].cmap(ax.images[0].norm(np.array([0, 1, 2])))
+    assert colours[:, 3].tolist() == [0.0, 0.75, 0.75]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["rim", "core"]
+
+
+def test_a_map_has_the_limits_and_the_unit_it_is_given(ax):
+    plots.plot_map(ax, IMAGE, limits=(0.0, 2.0), unit="nats", title="h", opacity=MASK * 0.5)
+    assert ax.images[0].get_clim() == (0.0, 2.0)
+    assert [other.get_ylabel() for other in ax.figure.axes if other is not ax] == ["nats"]
+    assert ax.images[0].get_alpha().shape == (8, 6)
+    plots.plot_map(ax, IMAGE, limits=(0.0, 2.0), unit="nats", bar=False)
+    assert len(ax.figure.axes) == 2, "no second bar"
+
+
+def test_harm_marks_exactly_the_pixels_it_is_given():
+    axes = Figure().subplots(1, 2)
+    plots.plot_harm_row(axes, IMAGE, {"one": (MASK, ~MASK), "two": (~MASK, MASK)}, MASK)
+    assert [ax.get_title() for ax in axes] == ["one", "two"]
+    harmed, repaired = axes[0].images[1:]
+    assert (~harmed.get_array().mask == MASK.T).all()
+    assert (~repaired.get_array().mask == ~MASK.T).all()
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["harmed", "repaired"]
+
+
+def test_training_curves():
+    axes = Figure().subplots(1, 2)
+    history = {"loss": [2.0] * 10 + [1.0] * 10, "validation_step": [10, 20], "validation_dice": [0.2, 0.4]}
+    plots.plot_training(axes, history, label="a")
+    assert axes[0].lines[0].get_ydata()[[9, 14, 19]].tolist() == [2.0, 1.5, 1.0]
+    assert axes[1].lines[0].get_xydata().tolist() == [[10, 0.2], [20, 0.4]]
+    assert axes[1].get_ylim() == (0, 1)
+
+
+def test_patients_and_their_mean(ax):
+    scores = pd.DataFrame(
+        {"arm": ["scratch"] * 3 + ["fine_tune"], "patient": list("abca"), "dice": [0.1, 0.2, 0.6, 0.5]}
+    )
+    plots.plot_patients(
+        ax, scores, order=["fine_tune", "scratch"], titles={"scratch": "S", "fine_tune": "Fine-tuning, plain"}
+    )
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["Fine-tuning,\nplain", "S"]
+    assert ax.lines[1].get_ydata().tolist() == [0.1, 0.2, 0.6]
+    means = [bar.get_segments()[0][0][1] for bar in ax.collections]
+    assert means == pytest.approx([0.5, 0.3])
+
+
+def test_shots_with_their_spread(ax):
+    curve = pd.DataFrame(
+        {"arm": ["scratch"] * 2, "shots": [8, 1], "dice": [0.6, 0.3], "low": [0.5, 0.1], "high": [0.7, 0.4]}
+    )
+    plots.plot_shots(ax, curve, order=["scratch"], titles={"scratch": "S"})
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "8"]
+    line, _, bars = ax.containers[0]
+    assert line.get_ydata().tolist() == [0.3, 0.6]
+    assert [segment[:, 1].tolist() for segment in bars[0].get_segments()] == [
+        pytest.approx([0.1, 0.4]),
+        pytest.approx([0.5, 0.7]),
+    ]
+
+
+def test_a_table_shows_its_numbers(ax):
+    plots.plot_table(ax, np.array([[0.25, 1.0]]), rows=["y"], columns=["a", "b"], title="C")
+    assert [text.get_text() for text in ax.texts] == ["0.250", "1.000"]
+    assert ax.images[0].get_clim() == (0, 1)
+
+
+def test_a_histogram_per_class_sums_to_one(ax):
+    hardness = np.array([0.1, 0.2, 0.3, 2.0])
+    plots.plot_hardness_histogram(ax, hardness, np.array([0, 0, 0, 1]), ["background", "core", "absent"])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["background", "core"]
+    heights = [patch.get_xy()[:, 1] for patch in ax.patches]
+    assert heights[0].max() == pytest.approx(1 / 3)
+    assert heights[1].max() == pytest.approx(1.0)
