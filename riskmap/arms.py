@@ -14,7 +14,7 @@ from riskmap.leep import LeepStatistics
 from riskmap.loss import RiskWeightedLoss
 from riskmap.networks import SegmentationNetwork
 from riskmap.prediction import predict_probabilities
-from riskmap.risk import TransferRiskMap
+from riskmap.risk import PAPER_NORMALIZATION, TransferRiskMap
 from riskmap.slices import SliceSet
 
 
@@ -79,29 +79,42 @@ def _class_balanced(data: TargetData) -> Design:
     return _weighted(frequencies.rsqrt().float()[data.slices.labels.long()])
 
 
-def _risk_map_paper(data: TargetData) -> Design:
-    """Weight with the reconstruction of the paper's map, each image normalised by its foreground size."""
-    weights = TransferRiskMap.paper(data.leep)(data.source_probabilities, data.slices.labels.long())
+def _paper(data: TargetData) -> torch.Tensor:
+    return TransferRiskMap.paper(data.leep)(data.source_probabilities, data.slices.labels.long())
+
+
+def _by_foreground(data: TargetData, weights: torch.Tensor) -> Design:
+    """Normalise each image by its foreground size, as the paper does, at the scale of a plain loss."""
     per_image = weights.flatten(1).sum(1)
     foreground = (data.slices.labels > 0).flatten(1).sum(1)
     pixels = data.slices.labels[0].numel()
     divisor = torch.where(foreground > 0, foreground, torch.tensor(pixels))
-    # sum(w) / N would be 1 on average for a plain loss: this factor restores that scale
-    return Design(
-        RiskWeightedLoss(
-            normalization="image_foreground", cross_entropy_weight=float(1 / (per_image / divisor).mean())
-        ),
-        weights,
-    )
+    # for a plain loss sum(w) / N is 1 on average: this factor restores that
+    scale = float(1 / (per_image / divisor).mean())
+    return Design(RiskWeightedLoss(normalization=PAPER_NORMALIZATION, cross_entropy_weight=scale), weights)
 
 
-def _hardness(data: TargetData) -> torch.Tensor:
+def _risk_map_paper(data: TargetData) -> Design:
+    return _by_foreground(data, _paper(data))
+
+
+def _fitted(data: TargetData, **choices: float | str) -> torch.Tensor:
+    """Return the weights of a map that is scaled over all training slices."""
     batch = (data.source_probabilities, data.slices.labels.long())
-    return TransferRiskMap(data.leep, scaling="dataset", weighting="hardness").fit([batch])(*batch)
+    return TransferRiskMap(data.leep, scaling="dataset", **choices).fit([batch])(*batch)
+
+
+def _bounded(data: TargetData) -> torch.Tensor:
+    # w = 1 + 4 r: no pixel is forgotten, and none counts more than five times as much as another
+    return _fitted(data, weighting="affine", slope=4.0)
 
 
 def _risk_map(data: TargetData) -> Design:
-    return _weighted(_hardness(data))
+    return _weighted(_bounded(data))
+
+
+def _risk_map_hardness(data: TargetData) -> Design:
+    return _weighted(_fitted(data, weighting="hardness"))
 
 
 def shuffle_within_class(weights: torch.Tensor, labels: torch.Tensor, seed: int) -> torch.Tensor:
@@ -118,8 +131,12 @@ def shuffle_within_class(weights: torch.Tensor, labels: torch.Tensor, seed: int)
     return shuffled.view_as(weights)
 
 
+def _risk_map_paper_shuffled(data: TargetData) -> Design:
+    return _by_foreground(data, shuffle_within_class(_paper(data), data.slices.labels, data.seed))
+
+
 def _risk_map_shuffled(data: TargetData) -> Design:
-    return _weighted(shuffle_within_class(_hardness(data), data.slices.labels, data.seed))
+    return _weighted(shuffle_within_class(_bounded(data), data.slices.labels, data.seed))
 
 
 ARMS: dict[str, Arm] = {
@@ -129,8 +146,10 @@ ARMS: dict[str, Arm] = {
         Arm("fine_tune", "Fine-tuning", "source", _plain),
         Arm("class_balanced", "Fine-tuning, class-balanced", "source", _class_balanced),
         Arm("risk_map_paper", "Risk map, reconstruction of the paper", "source", _risk_map_paper),
-        Arm("risk_map", "Risk map, h / mean(h)", "source", _risk_map),
-        Arm("risk_map_shuffled", "Control: risk map, shuffled", "source", _risk_map_shuffled),
+        Arm("risk_map_paper_shuffled", "Control: reconstruction, shuffled", "source", _risk_map_paper_shuffled),
+        Arm("risk_map_hardness", "Risk map, h / mean(h)", "source", _risk_map_hardness),
+        Arm("risk_map", "Risk map, bounded", "source", _risk_map),
+        Arm("risk_map_shuffled", "Control: bounded map, shuffled", "source", _risk_map_shuffled),
     )
 }
 

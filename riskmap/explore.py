@@ -57,6 +57,7 @@ class Explorer(widgets.VBox):
         self._redraw()
         # the first drawing has found the layout; finding it again would cost more than the drawing
         figure.set_layout_engine("none")
+        self._redraw()
         rows = widgets.HBox(list(self.controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
         # an Image in a box is stretched unless the box says otherwise
         super().__init__([rows, self.picture, self.sentence], layout=widgets.Layout(align_items="flex-start"))
@@ -185,7 +186,8 @@ def explore_risk_map(
         return TransferRiskMap(statistics, scaling="dataset", smoothing=smoothing).fit(batches)
 
     def risk_map(scaling: str, weighting: str, base: float, smoothing: float) -> TransferRiskMap:
-        risk = TransferRiskMap(statistics, scaling=scaling, weighting=weighting, base=base, smoothing=smoothing)
+        choices = {"scaling": scaling, "weighting": weighting, "base": base, "smoothing": smoothing}
+        risk = TransferRiskMap(statistics, slope=4.0, **choices)
         if scaling == "dataset":
             limits = fitted(smoothing)
             risk.dataset_limits, risk.dataset_mean = limits.dataset_limits, limits.dataset_mean
@@ -199,6 +201,7 @@ def explore_risk_map(
         batch = (shown.probabilities[height : height + 1], torch.from_numpy(labels)[None].long())
         risk = risk_map(scaling, weighting, base, smoothing)
         hardness, weights = risk.hardness(*batch)[0, 0].numpy(), risk(*batch)[0, 0].numpy()
+        figure.suptitle(f"scaling: {scaling} · weighting: {weighting}", fontsize=11)
         for ax in figure.axes:
             ax.clear()
         for ax, name in zip(figure.axes, (str(task), "source's softmax", "hardness h", "weight w"), strict=True):

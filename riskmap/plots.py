@@ -30,6 +30,8 @@ ARM_STYLES: dict[str, tuple[str, str]] = {
     "fine_tune": (VERMILION, "o"),
     "class_balanced": (ORANGE, "^"),
     "risk_map_paper": (SKY, "v"),
+    "risk_map_paper_shuffled": ("#8C6D31", "p"),
+    "risk_map_hardness": (GREEN, "P"),
     "risk_map": (BLUE, "D"),
     "risk_map_shuffled": (PURPLE, "X"),
 }
@@ -211,7 +213,7 @@ def plot_shots(ax: Axes, curve: pd.DataFrame, *, order: Sequence[str], titles: M
     ax.set_xticks(range(len(shots)), shots)
     ax.set(xlabel="target patients (k)", ylabel="Dice", ylim=(0, 1))
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False, loc="lower right")
+    ax.legend(frameon=False, loc="upper left")
     return ax
 
 

@@ -30,7 +30,7 @@ class TrainingConfig:
     """
 
     steps: int = 200
-    learning_rate: float = 2.0e-3
+    learning_rate: float = 6.0e-3
     batch_size: int = 16
     validations: int = 4
     device: str = "auto"
@@ -101,7 +101,7 @@ def train(
     steps = range(first, config.steps)
     bar = progress_bar(steps, progress, initial=first, total=config.steps, unit="step", shown=progress is not None)
     for step in bar:
-        history.loss.append(_step(network, sampler.batch(step), loss, optimizer, device, precision))
+        history.loss.append(train_step(network, sampler.batch(step), loss, optimizer, device, precision))
         schedule.step()
         if validate is not None and step + 1 in validate_at:
             network.eval()
@@ -113,7 +113,7 @@ def train(
     return history
 
 
-def _step(
+def train_step(
     network: nn.Module,
     batch: dict[str, torch.Tensor],
     loss: Loss,
@@ -121,6 +121,7 @@ def _step(
     device: torch.device,
     precision: torch.dtype,
 ) -> float:
+    """Do one optimiser step and return the loss: the network in ``precision``, the loss in float32."""
     network.train()
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
     with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from riskmap import report, runs
+from riskmap.files import digest_of, read_json, write_json
 from riskmap.networks import NetworkConfig
 from riskmap.runs import SourceSpec, TransferSpec, choose_patients, ensure_source, ensure_transfers
 from riskmap.training import TrainingConfig
@@ -14,7 +16,7 @@ SHORT = TrainingConfig(steps=4, batch_size=4, validations=1, device="cpu", preci
 SOURCE = SourceSpec("FLAIR:WT", 0, SHORT, NetworkConfig(channels=(4, 8)))
 
 
-def specs(arms=("scratch", "fine_tune", "risk_map"), seeds=(0, 1), source=SOURCE):
+def specs(arms=("scratch", "fine_tune", "risk_map_paper"), seeds=(0, 1), source=SOURCE):
     return [TransferSpec(source, "T1ce:TC", arm, 1, seed, SHORT) for seed in seeds for arm in arms]
 
 
@@ -108,12 +110,48 @@ def test_tables_pair_patients_and_average_seeds_first(made):
     rows = frame.loc[(frame["arm"] == "scratch") & (frame["patient"] == dice.index[0])]
     assert len(rows) == 2
     assert dice["scratch"].iloc[0] == pytest.approx(rows["dice"].mean())
-    table = report.result_table(frame, ["scratch", "fine_tune", "risk_map"])
-    assert table["arm"].tolist() == ["From scratch", "Fine-tuning", "Risk map, h / mean(h)"]
+    table = report.result_table(frame, ["scratch", "fine_tune", "risk_map_paper"])
+    assert table["arm"].tolist() == ["From scratch", "Fine-tuning", "Risk map, reconstruction of the paper"]
     gap = 100 * (dice["scratch"] - dice["fine_tune"]).mean()
     assert table["gap: scratch − arm"][1].startswith(f"{gap:+.1f} [")
     with pytest.raises(ValueError, match="must share patients and seeds"):
         report.per_patient(frame.iloc[1:])
+
+
+def test_publishing_writes_small_records_and_the_figure_that_names_them(made, tiny_cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "MAIN_SHOTS", 1)
+    monkeypatch.setattr(report, "HARM_FIGURE", tmp_path / "harm.png")
+    report.publish(made[0], tiny_cohort, tmp_path / "published.json")
+    records = read_json(tmp_path / "published.json")
+    assert len(records) == len(made[1])
+    assert not any("history" in record["results"] for record in records)
+    assert report.figure_digest(tmp_path / "harm.png") == digest_of(records)
+    section = report.readme_section(records)
+    assert "**FLAIR:WT → T1ce:TC** (2 test patients (0 without the target label), 2 seeds, 1 target" in section
+    assert "simulated cohort" in section
+    figure = report.draw_summary(report.scores(records))
+    assert figure.axes[0].get_title().startswith("FLAIR:WT → T1ce:TC")
+
+
+def test_answers_and_the_table_of_shots(made):
+    frame = report.scores(run.record for run in made[1])
+    estimate = report.compare(frame, "scratch", "fine_tune")
+    answer = report.answer(frame, "scratch", "fine_tune", "Harm?")
+    assert answer == f"- Harm? {estimate.text(digits=1, signed=True)} Dice points: **{estimate.verdict()}**."
+    assert len(report.answers(frame).splitlines()) == 3, "only what the arms that are there can answer"
+    assert report.answers(frame).splitlines()[0].startswith("- Is there negative transfer")
+    both = pd.concat([frame, frame.assign(shots=2)])
+    table = report.shots_table(both, ["scratch", "fine_tune"])
+    assert table["k"].tolist() == [1, 1, 2, 2]
+    assert table.iloc[0, 1:].tolist() == table.iloc[2, 1:].tolist()
+
+
+def test_publishing_the_cost_of_pages(tmp_path):
+    write_json(tmp_path / "00_a.ipynb.json", {"duration_seconds": 12.5})
+    report.publish_cost(tmp_path, tmp_path / "cost.json")
+    assert read_json(tmp_path / "cost.json")["seconds"] == {"00_a": 12.5}
+    with pytest.raises(ValueError, match="no executed notebook"):
+        report.publish_cost(tmp_path / "empty", tmp_path / "cost.json")
 
 
 def test_publishing_nothing_is_an_error(tiny_cohort, tmp_path):
@@ -125,5 +163,6 @@ def test_publishing_nothing_is_an_error(tiny_cohort, tmp_path):
 def test_a_section_of_a_page_is_replaced_and_missing_markers_are_named():
     text = "a\n<!-- t -->\nold\n<!-- /t -->\nb"
     assert report.replace_section(text, "t", "new | \\1") == "a\n<!-- t -->\nnew | \\1\n<!-- /t -->\nb"
+    assert report.replace_section("<!-- t -->\n<!-- /t -->", "t", "new") == "<!-- t -->\nnew\n<!-- /t -->"
     with pytest.raises(ValueError, match="exactly once"):
         report.replace_section("a", "t", "new")

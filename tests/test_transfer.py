@@ -8,7 +8,7 @@ from riskmap.arms import ARMS, TargetData, get_arm, shuffle_within_class
 from riskmap.networks import NetworkConfig, build_network
 from riskmap.slices import SliceSet
 from riskmap.statistics import patient_mean
-from riskmap.transfer import compare_pixels, most_harmed
+from riskmap.transfer import compare_patients, compare_pixels, mean_fractions, most_harmed
 
 
 def test_counts_by_hand():
@@ -44,12 +44,13 @@ def test_bad_input_is_named(shapes, margin, message):
         compare_pixels(*(np.zeros(shape, dtype=int) for shape in shapes), margin=margin)
 
 
-def test_the_worst_patient_and_slice():
+def test_patients_their_mean_and_the_worst_of_them():
     truth = np.ones((2, 2, 3), dtype=int)
     wrong = truth.copy()
     wrong[..., 1] = 0
-    changes = {"a": compare_pixels(truth, truth, truth), "b": compare_pixels(truth, truth, wrong)}
+    changes = compare_patients({"a": truth, "b": truth}, {"a": truth, "b": truth}, {"a": truth, "b": wrong})
     assert most_harmed(changes) == ("b", 1)
+    assert mean_fractions(changes) == {"harmed": pytest.approx(1 / 6), "repaired": 0.0}
 
 
 def test_intervals():
@@ -104,6 +105,14 @@ def test_class_balance_weights_the_rare_class_by_the_root(data):
     share = labels.float().mean()
     ratio = weights[labels == 1].mean() / weights[labels == 0].mean()
     assert ratio.item() == pytest.approx(((1 - share) / share).sqrt().item(), rel=1e-4)
+
+
+def test_the_bounded_map_forgets_no_pixel_and_its_twin_has_the_same_values(data):
+    bounded, shuffled = (ARMS[name].design(data).weights for name in ("risk_map", "risk_map_shuffled"))
+    assert bounded.min() > 0
+    assert bounded.max() / bounded.min() == pytest.approx(5.0, rel=1e-4)
+    assert torch.allclose(bounded.flatten().sort().values, shuffled.flatten().sort().values)
+    assert not torch.equal(bounded, shuffled)
 
 
 def test_an_unknown_arm_is_named():
