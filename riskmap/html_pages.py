@@ -35,7 +35,8 @@ nav.pages span:last-child { text-align: right; }
 .jp-InputPrompt, .jp-OutputPrompt { flex: 0 0 44px; font-size: 10px; opacity: 0.55; }
 .jp-MarkdownCell .jp-InputPrompt { display: none; }
 .jp-OutputArea-output img { max-width: 100%; height: auto; }
-.jp-OutputArea-output table { font-size: 13px; white-space: nowrap; }
+.jp-OutputArea-output table { font-size: 13px; }
+.jp-OutputArea-output table td { white-space: nowrap; }
 .jp-OutputArea-output .highlight pre { font-family: monospace; font-size: 13px; line-height: 1.35; }
 img.formula { margin: 0; max-width: 100%; display: inline; }
 .formula-block { text-align: center; margin: 0.9em 0; overflow-x: auto; }
