@@ -60,8 +60,8 @@ class TransferRiskMap:
         ceiling: upper bound of the weight, at least ``floor`` and above 0; None sets no bound.
         smoothing: standard deviation in pixels of a Gaussian over the hardness of each image before the scaling;
             ignored pixels and the outside take no part in the average. 0 switches it off.
-        quantiles: the lower and upper quantile of "dataset", 0 <= lower < upper <= 1. The upper one must lie above the
-            share of the background, or the risk of easy pixels is stretched to 1.
+        quantiles: the lower and upper quantile of "dataset", 0 <= lower < upper <= 1. Every pixel above the upper one
+            has r = 1: where foreground is rarer than that share, also the hardest background.
 
     Shape:
         - source_probabilities: [N, C_s, H, W] or [N, C_s, H, W, D]
