@@ -20,11 +20,11 @@ from riskmap.slices import SliceSet
 
 @dataclass(frozen=True)
 class TargetData:
-    """What an arm may look at: target *training* slices, and the frozen source network."""
+    """What an arm may look at: target *training* slices, and the frozen source network (None where it starts fresh)."""
 
     slices: SliceSet
     num_classes: int
-    source: SegmentationNetwork
+    source: SegmentationNetwork | None
     seed: int
     precision: str = "auto"
 

@@ -131,16 +131,7 @@ def _on_one_thread(ensure: Ensure) -> Ensure:
 @_on_one_thread
 def ensure_source(spec: SourceSpec, cohort: Cohort, out_dir: Path, progress: bool = True) -> Run:
     """Return the source run, training it first when it is not there."""
-    task = Task.parse(spec.task)
-    task.check(cohort)
-    num_classes = cohort.targets[task.target].num_classes
-    parameters = {
-        **asdict(spec),
-        "num_classes": num_classes,
-        "data": _data_of(cohort),
-        "riskmap": __version__,
-    }
-    folder = out_dir / "source" / f"{task.slug}_seed{spec.seed}_{digest_of(parameters)}"
+    folder, parameters = _place_of_source(spec, cohort, out_dir)
     if (finished := _finished(folder)) is not None:
         return finished
     started = time.perf_counter()
@@ -172,18 +163,17 @@ def ensure_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path, progress:
     num_classes = parameters["num_classes"]
     subjects = choose_patients(cohort, spec.shots, spec.seed)
     slices = load_slices(cohort, subjects, task)
+    source = None
     if arm.starts == "source":
         source = ensure_source(spec.source, cohort, out_dir, progress=False).network()
         network = transfer_network(source, num_classes, spec.source.network, spec.seed)
-        design = arm.design(TargetData(slices, num_classes, source, spec.seed, spec.training.precision))
-        network_slices = slices.with_weights(design.weights)
     else:
         network = build_network(num_classes, spec.source.network, spec.seed)
-        design, network_slices = arm.design(None), slices
+    design = arm.design(TargetData(slices, num_classes, source, spec.seed, spec.training.precision))
     validation = load_slices(cohort, cohort.part("target_val"), task)
     history = train(
         network,
-        BatchSampler(network_slices, spec.training.batch_size, spec.seed),
+        BatchSampler(slices.with_weights(design.weights), spec.training.batch_size, spec.seed),
         design.loss,
         spec.training,
         validate=lambda trained: mean_dice_of_slices(trained, validation, num_classes, spec.training.precision),
