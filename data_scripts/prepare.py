@@ -8,7 +8,7 @@ import argparse
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from data_scripts.volumes import SubjectError, files_of, read_subject, save_volu
 from riskmap.files import read_json, sha256_of_file, write_json
 
 PARTS = ("source_train", "source_val", "target_train", "target_val", "target_test")
+SOURCE_PARTS, TARGET_PARTS = PARTS[:2], PARTS[2:]
 DEFAULT_BOX_MM = (192.0, 224.0, 176.0)
 DEFAULT_SPLIT = (12, 4, 8, 4, 12)
 # U-Nets with three halvings need it
@@ -38,6 +39,7 @@ def prepare(
     split: Sequence[int] = DEFAULT_SPLIT,
     seed: int = 0,
     jobs: int = 2,
+    source_sites: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Prepare every sound subject of an archive; a second call goes on where the first one stopped.
 
@@ -54,13 +56,15 @@ def prepare(
         split: relative sizes of the parts in ``PARTS``, each >= 1.
         seed: seed of the split.
         jobs: processes side by side, >= 1.
+        source_sites: for transfer across sites: subjects of these sites alone fill the source's parts, all others the
+            target's, each group in the shares of its own parts; empty: sites are mixed.
 
     Returns:
         The manifest; its "problems" list the subjects that were skipped, with the reason.
 
     Raises:
-        ValueError: if an argument is out of range, no layout fits, ``out`` was begun with other parameters, or fewer
-            subjects are sound than there are parts.
+        ValueError: if an argument is out of range, no layout fits, ``out`` was begun with other parameters, fewer
+            subjects are sound than there are parts, or ``source_sites`` leave too few to the source or the target.
     """
     archive, out = Path(archive), Path(out)
     if not archive.is_dir():
@@ -83,6 +87,11 @@ def prepare(
         "split": [int(size) for size in split],
         "seed": int(seed),
     }
+    if source_sites:
+        # told before anything is prepared or written; what turns out unsound may still lack afterwards
+        split_by_site({files.subject: files.site for files in found}, split, seed, source_sites)
+        # only where it is used: folders that were prepared before the option existed stay valid
+        parameters["source_sites"] = sorted(set(source_sites))
     claim_folder(out, parameters)
 
     copies = Counter(files.subject for files in found)
@@ -101,7 +110,8 @@ def prepare(
     }
     problems.sort(key=lambda problem: [files.subject for files in found].index(problem["subject"]))
     try:
-        parts = split_subjects(list(subjects), split, seed)
+        sites = {subject: record["site"] for subject, record in subjects.items()}
+        parts = split_by_site(sites, split, seed, source_sites)
     except ValueError as error:
         raise ValueError("; ".join([str(error), *map(_describe, problems)])) from error
     manifest = {
@@ -115,7 +125,7 @@ def prepare(
         "shape": list(shape),
         "orientation": "RAS",
         "orientation_in_header": LAYOUTS[layout].orientation_in_header,
-        "sites": {subject: record["site"] for subject, record in subjects.items()},
+        "sites": sites,
         "subjects": subjects,
         "split": parts,
         "parameters": parameters,
@@ -150,7 +160,49 @@ def box_shape(box: Sequence[float], spacing: float) -> tuple[int, int, int]:
     return nearest
 
 
-def split_subjects(subjects: Sequence[str], split: Sequence[int], seed: int) -> dict[str, list[str]]:
+def split_by_site(
+    sites: Mapping[str, str], split: Sequence[int], seed: int, source_sites: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """Deal the subjects out to ``PARTS``: those of ``source_sites`` to the source's, all others to the target's.
+
+    Args:
+        sites: subject to site.
+        split: relative sizes of ``PARTS``; they count within the source and within the target.
+        seed: seed of the split.
+        source_sites: sites of the source; empty: all subjects are dealt out to all parts, whatever their site.
+
+    Raises:
+        ValueError: if no subject comes from one of ``source_sites``, or too few are left for the source or the target.
+
+    >>> sites = {"a": "1", "b": "2", "c": "1", "d": "2", "e": "3"}
+    >>> parts = split_by_site(sites, (1, 1, 1, 1, 1), seed=0, source_sites=["1"])
+    >>> sorted(parts["source_train"] + parts["source_val"])
+    ['a', 'c']
+    """
+    if not source_sites:
+        return split_subjects(list(sites), split, seed)
+    allowed = ", ".join(map(repr, sorted(set(sites.values()))))
+    if isinstance(source_sites, str) or not set(source_sites) <= set(sites.values()):
+        raise ValueError(
+            f"source_sites must be a list of sites that sound subjects have ({allowed}), got {source_sites!r}"
+        )
+    source = [subject for subject, site in sites.items() if site in source_sites]
+    target = [subject for subject, site in sites.items() if site not in source_sites]
+    if not target:
+        raise ValueError(
+            f"source_sites must leave at least one site to the target, got {source_sites!r}; sound subjects have the "
+            f"sites {allowed}"
+        )
+    border = len(SOURCE_PARTS)
+    return {
+        **split_subjects(source, split[:border], seed, SOURCE_PARTS),
+        **split_subjects(target, split[border:], seed, TARGET_PARTS),
+    }
+
+
+def split_subjects(
+    subjects: Sequence[str], split: Sequence[int], seed: int, parts: Sequence[str] = PARTS
+) -> dict[str, list[str]]:
     """Deal the subjects out to the parts at random, in proportion to ``split``, at least one to each.
 
     The order within target_train is the order in which few-shot experiments take their subjects.
@@ -158,9 +210,9 @@ def split_subjects(subjects: Sequence[str], split: Sequence[int], seed: int) -> 
     Raises:
         ValueError: if there are fewer subjects than parts.
     """
-    if len(subjects) < len(PARTS):
+    if len(subjects) < len(parts):
         raise ValueError(
-            f"{len(subjects)} sound subjects are too few: the {len(PARTS)} parts need one each ({', '.join(PARTS)})"
+            f"{len(subjects)} sound subjects are too few: the {len(parts)} parts need one each ({', '.join(parts)})"
         )
     ideal = np.asarray(split) / sum(split) * len(subjects)
     sizes = np.maximum(np.floor(ideal).astype(int), 1)
@@ -175,7 +227,7 @@ def split_subjects(subjects: Sequence[str], split: Sequence[int], seed: int) -> 
     ends = np.cumsum(sizes)
     return {
         part: [subjects[index] for index in order[end - size : end]]
-        for part, size, end in zip(PARTS, sizes, ends, strict=True)
+        for part, size, end in zip(parts, sizes, ends, strict=True)
     }
 
 
@@ -360,6 +412,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", type=int, nargs=5, default=DEFAULT_SPLIT, help=f"shares of {' '.join(PARTS)}")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split")
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
+    parser.add_argument(
+        "--source-sites",
+        nargs="+",
+        default=(),
+        metavar="SITE",
+        help="sites that alone fill the source's parts; all others fill the target's",
+    )
     parser.add_argument("--strict", action="store_true", help="exit with status 1 if a subject was skipped")
     options = vars(parser.parse_args(argv))
     strict = options.pop("strict")

@@ -5,66 +5,141 @@ pixels, so that no arm wins by a larger loss, that is by a hidden change of lear
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 
+from riskmap.controls import class_mean, cross_entropy_of, hard_probabilities, shuffle_within_class
 from riskmap.leep import LeepStatistics
 from riskmap.loss import RiskWeightedLoss
+from riskmap.losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights
 from riskmap.networks import SegmentationNetwork
 from riskmap.prediction import predict_probabilities
 from riskmap.risk import PAPER_NORMALIZATION, TransferRiskMap
 from riskmap.slices import SliceSet
+from riskmap.training import Loss
+from riskmap.tuning import Tuning
 
 
 @dataclass(frozen=True)
 class TargetData:
-    """What an arm may look at: target *training* slices, and the frozen source network (None where it starts fresh)."""
+    """What an arm may look at: target *training* slices and frozen networks.
+
+    ``source`` is None where the arm starts fresh; ``scratch``, trained on these slices alone, is there for the arms
+    that ask for it.
+    """
 
     slices: SliceSet
     num_classes: int
     source: SegmentationNetwork | None
     seed: int
     precision: str = "auto"
+    scratch: SegmentationNetwork | None = None
+
+    def probabilities_of(self, network: SegmentationNetwork) -> torch.Tensor:
+        """Return a network's softmax on the training slices, [N, K, H, W]."""
+        return torch.cat(list(predict_probabilities(network, self.slices.images, self.precision)))
+
+    def leep_of(self, probabilities: torch.Tensor) -> LeepStatistics:
+        """Return the LEEP statistics of such probabilities on the training slices."""
+        statistics = LeepStatistics(probabilities.shape[1], self.num_classes)
+        return statistics.update(probabilities, self.slices.labels.long())
 
     @cached_property
     def source_probabilities(self) -> torch.Tensor:
         """Softmax of the source network on the training slices, [N, K_s, H, W]."""
-        return torch.cat(list(predict_probabilities(self.source, self.slices.images, self.precision)))
+        return self.probabilities_of(self.source)
 
     @cached_property
     def leep(self) -> LeepStatistics:
         """LEEP statistics of the source network on the training slices."""
-        statistics = LeepStatistics(self.source.num_classes, self.num_classes)
-        statistics.update(self.source_probabilities, self.slices.labels.long())
-        return statistics
+        return self.leep_of(self.source_probabilities)
 
 
 @dataclass(frozen=True)
 class Design:
-    """What an arm makes of the data: the loss, and weights [N, 1, H, W] or None."""
+    """What an arm makes of the data: the loss, weights [N, 1, H, W] or None, and how body and head are tuned."""
 
-    loss: RiskWeightedLoss
+    loss: Loss
     weights: torch.Tensor | None = None
+    tuning: Tuning = field(default_factory=Tuning)
+
+
+Weigh = Callable[[TargetData], torch.Tensor]
+Plan = Callable[[TargetData], Design]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train: ``starts`` is "fresh" or "source"; ``design`` gives loss and weights."""
+    """One way to train.
+
+    Args:
+        name: in records and on the command line.
+        title: in tables and figures.
+        starts: "fresh" or "source".
+        design: makes the :class:`Design`.
+        control_of: the arm whose claim this one isolates; it takes that arm's learning rate.
+        needs_scratch: whether the design looks at a network that was trained from scratch.
+    """
 
     name: str
     title: str
     starts: str
-    design: Callable[[TargetData], Design]
+    design: Plan
+    control_of: str | None = None
+    needs_scratch: bool = False
 
 
 def _plain(data: TargetData) -> Design:
     return Design(RiskWeightedLoss(normalization="pixels"))
 
 
-def _weighted(weights: torch.Tensor) -> Design:
-    return Design(RiskWeightedLoss(normalization="pixels"), weights / weights.mean())
+def _tuned(**choices: float) -> Plan:
+    return lambda data: Design(RiskWeightedLoss(normalization="pixels"), tuning=Tuning(**choices))
+
+
+def _focal(data: TargetData) -> Design:
+    return Design(DiceFocalSoftmaxLoss(gamma=2.0))
+
+
+def _top_k(data: TargetData) -> Design:
+    return Design(DiceTopKLoss(share=0.1))
+
+
+def _weighted(weigh: Weigh) -> Plan:
+    """Weight a plain loss, at mean 1 over the training pixels."""
+
+    def design(data: TargetData) -> Design:
+        weights = weigh(data)
+        return Design(RiskWeightedLoss(normalization="pixels"), weights / weights.mean())
+
+    return design
+
+
+def _by_foreground(weigh: Weigh) -> Plan:
+    """Normalise each image by its foreground size, as the paper does, at the scale of a plain loss."""
+
+    def design(data: TargetData) -> Design:
+        weights = weigh(data)
+        per_image = weights.flatten(1).sum(1)
+        foreground = (data.slices.labels > 0).flatten(1).sum(1)
+        pixels = data.slices.labels[0].numel()
+        divisor = torch.where(foreground > 0, foreground, torch.tensor(pixels))
+        # for a plain loss sum(w) / N is 1 on average: this factor restores that
+        scale = float(1 / (per_image / divisor).mean())
+        return Design(RiskWeightedLoss(normalization=PAPER_NORMALIZATION, cross_entropy_weight=scale), weights)
+
+    return design
+
+
+def _shuffled(weigh: Weigh) -> Weigh:
+    """Return the shuffled twin of a map: the same values at other places of the same class and image."""
+    return lambda data: shuffle_within_class(weigh(data), data.slices.labels, data.seed)
+
+
+def _class_mean(weigh: Weigh) -> Weigh:
+    return lambda data: class_mean(weigh(data), data.slices.labels)
 
 
 def class_frequencies(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
@@ -73,35 +148,41 @@ def class_frequencies(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
     return counts / counts.sum()
 
 
-def _class_balanced(data: TargetData) -> Design:
+def _balance(data: TargetData) -> torch.Tensor:
     # the root of the inverse frequency, as 1 / f lets a class of 1 % of the pixels outweigh everything else
     frequencies = class_frequencies(data.slices.labels, data.num_classes).clamp_min(1e-6)
-    return _weighted(frequencies.rsqrt().float()[data.slices.labels.long()])
+    return frequencies.rsqrt().float()[data.slices.labels.long()]
+
+
+def _boundary(data: TargetData) -> torch.Tensor:
+    return boundary_weights(data.slices.labels)
+
+
+def _ones(data: TargetData) -> torch.Tensor:
+    return torch.ones(data.slices.labels.shape)
 
 
 def _paper(data: TargetData) -> torch.Tensor:
     return TransferRiskMap.paper(data.leep)(data.source_probabilities, data.slices.labels.long())
 
 
-def _by_foreground(data: TargetData, weights: torch.Tensor) -> Design:
-    """Normalise each image by its foreground size, as the paper does, at the scale of a plain loss."""
-    per_image = weights.flatten(1).sum(1)
-    foreground = (data.slices.labels > 0).flatten(1).sum(1)
-    pixels = data.slices.labels[0].numel()
-    divisor = torch.where(foreground > 0, foreground, torch.tensor(pixels))
-    # for a plain loss sum(w) / N is 1 on average: this factor restores that
-    scale = float(1 / (per_image / divisor).mean())
-    return Design(RiskWeightedLoss(normalization=PAPER_NORMALIZATION, cross_entropy_weight=scale), weights)
+def _fitted(data: TargetData, probabilities: torch.Tensor | None = None, **choices: float | str) -> torch.Tensor:
+    """Return the weights of a map that is scaled over all training slices; by default of the source's softmax."""
+    statistics = data.leep if probabilities is None else data.leep_of(probabilities)
+    batch = (data.source_probabilities if probabilities is None else probabilities, data.slices.labels.long())
+    return TransferRiskMap(statistics, scaling="dataset", **choices).fit([batch])(*batch)
 
 
-def _risk_map_paper(data: TargetData) -> Design:
-    return _by_foreground(data, _paper(data))
+def _hardness(data: TargetData) -> torch.Tensor:
+    return _fitted(data, weighting="hardness")
 
 
-def _fitted(data: TargetData, **choices: float | str) -> torch.Tensor:
-    """Return the weights of a map that is scaled over all training slices."""
-    batch = (data.source_probabilities, data.slices.labels.long())
-    return TransferRiskMap(data.leep, scaling="dataset", **choices).fit([batch])(*batch)
+def _hard_label(data: TargetData) -> torch.Tensor:
+    return _fitted(data, hard_probabilities(data.source_probabilities), weighting="hardness")
+
+
+def _scratch_hardness(data: TargetData) -> torch.Tensor:
+    return cross_entropy_of(data.probabilities_of(data.scratch), data.slices.labels)
 
 
 def _bounded(data: TargetData) -> torch.Tensor:
@@ -109,49 +190,91 @@ def _bounded(data: TargetData) -> torch.Tensor:
     return _fitted(data, weighting="affine", slope=4.0)
 
 
-def _risk_map(data: TargetData) -> Design:
-    return _weighted(_bounded(data))
+def _focused(data: TargetData) -> torch.Tensor:
+    # w = 1 + 20 r: steep enough that foreground, and background that fools the source, outweigh all the rest
+    return _fitted(data, weighting="affine", slope=20.0)
 
 
-def _risk_map_hardness(data: TargetData) -> Design:
-    return _weighted(_fitted(data, weighting="hardness"))
-
-
-def shuffle_within_class(weights: torch.Tensor, labels: torch.Tensor, seed: int) -> torch.Tensor:
-    """Permute the weights among the pixels of one class of one image: same values, other places.
-
-    Shape: weights and labels [N, 1, H, W]; the result is like weights.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    shuffled = weights.clone().flatten(1)
-    for image, classes in zip(shuffled, labels.flatten(1), strict=True):
-        for index in classes.unique():
-            places = torch.nonzero(classes == index).flatten()
-            image[places] = image[places[torch.randperm(len(places), generator=generator)]]
-    return shuffled.view_as(weights)
-
-
-def _risk_map_paper_shuffled(data: TargetData) -> Design:
-    return _by_foreground(data, shuffle_within_class(_paper(data), data.slices.labels, data.seed))
-
-
-def _risk_map_shuffled(data: TargetData) -> Design:
-    return _weighted(shuffle_within_class(_bounded(data), data.slices.labels, data.seed))
-
-
-ARMS: dict[str, Arm] = {
-    arm.name: arm
-    for arm in (
-        Arm("scratch", "From scratch", "fresh", _plain),
-        Arm("fine_tune", "Fine-tuning", "source", _plain),
-        Arm("class_balanced", "Fine-tuning, class-balanced", "source", _class_balanced),
-        Arm("risk_map_paper", "Risk map, reconstruction of the paper", "source", _risk_map_paper),
-        Arm("risk_map_paper_shuffled", "Control: reconstruction, shuffled", "source", _risk_map_paper_shuffled),
-        Arm("risk_map_hardness", "Risk map, h / mean(h)", "source", _risk_map_hardness),
-        Arm("risk_map", "Risk map, bounded", "source", _risk_map),
-        Arm("risk_map_shuffled", "Control: bounded map, shuffled", "source", _risk_map_shuffled),
-    )
-}
+_ROWS = (
+    Arm("scratch", "From scratch", "fresh", _plain),
+    Arm("fine_tune", "Fine-tuning", "source", _plain),
+    Arm("linear_probe", "Linear probe, then fine-tuning", "source", _tuned(probe_share=0.5)),
+    Arm("discriminative_rate", "Fine-tuning, body at 0.1 of the rate", "source", _tuned(body_rate=0.1)),
+    Arm("l2_sp", "Fine-tuning, L2-SP", "source", _tuned(body_pull=0.01, head_pull=0.01)),
+    Arm("class_balanced", "Fine-tuning, class-balanced", "source", _weighted(_balance)),
+    Arm("focal", "Fine-tuning, focal loss", "source", _focal),
+    Arm("top_k", "Fine-tuning, worst 10 % of pixels", "source", _top_k),
+    Arm("boundary", "Fine-tuning, boundary-weighted", "source", _weighted(_boundary)),
+    Arm("risk_map_paper", "Risk map, reconstruction of the paper", "source", _by_foreground(_paper)),
+    Arm(
+        "risk_map_paper_shuffled",
+        "Control: reconstruction, shuffled",
+        "source",
+        _by_foreground(_shuffled(_paper)),
+        control_of="risk_map_paper",
+    ),
+    Arm(
+        "foreground_normalised",
+        "Control: reconstruction, w = 1",
+        "source",
+        _by_foreground(_ones),
+        control_of="risk_map_paper",
+    ),
+    Arm(
+        "risk_map_paper_mean_one",
+        "Control: reconstruction, mean 1",
+        "source",
+        _weighted(_paper),
+        control_of="risk_map_paper",
+    ),
+    Arm("risk_map_hardness", "Risk map, h / mean(h)", "source", _weighted(_hardness)),
+    Arm(
+        "risk_map_hardness_shuffled",
+        "Control: h / mean(h), shuffled",
+        "source",
+        _weighted(_shuffled(_hardness)),
+        control_of="risk_map_hardness",
+    ),
+    Arm(
+        "risk_map_hardness_class_mean",
+        "Control: class mean of h",
+        "source",
+        _weighted(_class_mean(_hardness)),
+        control_of="risk_map_hardness",
+    ),
+    Arm(
+        "hard_label",
+        "Control: h of hard labels (NCE)",
+        "source",
+        _weighted(_hard_label),
+        control_of="risk_map_hardness",
+    ),
+    Arm(
+        "scratch_hardness",
+        "Control: h of a scratch model",
+        "source",
+        _weighted(_scratch_hardness),
+        control_of="risk_map_hardness",
+        needs_scratch=True,
+    ),
+    Arm("risk_map", "Risk map, bounded", "source", _weighted(_bounded)),
+    Arm(
+        "risk_map_shuffled",
+        "Control: bounded map, shuffled",
+        "source",
+        _weighted(_shuffled(_bounded)),
+        control_of="risk_map",
+    ),
+    Arm("risk_map_focused", "Risk map, 1 + 20 r", "source", _weighted(_focused)),
+    Arm(
+        "risk_map_focused_shuffled",
+        "Control: 1 + 20 r, shuffled",
+        "source",
+        _weighted(_shuffled(_focused)),
+        control_of="risk_map_focused",
+    ),
+)
+ARMS: dict[str, Arm] = {arm.name: arm for arm in _ROWS}
 
 
 def get_arm(name: str) -> Arm:

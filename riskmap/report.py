@@ -35,7 +35,7 @@ TITLES = {name: arm.title for name, arm in ARMS.items()}
 
 
 def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return one row per run and patient: pair, arm, shots, seed, patient, dice (mean over foreground classes)."""
+    """Return one row per run and patient: cohort, pair, arm, rate, shots, seed, patient, dice (mean over classes)."""
     rows = []
     for record in records:
         parameters = record["parameters"]
@@ -43,9 +43,11 @@ def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         for patient, score in record["results"]["patients"].items():
             rows.append(
                 {
+                    "cohort": parameters["data"]["cohort"],
                     "source": source,
                     "target": parameters["task"],
                     "arm": parameters["arm"],
+                    "rate": parameters["training"]["learning_rate"],
                     "shots": parameters["shots"],
                     "seed": parameters["seed"],
                     "patient": patient,

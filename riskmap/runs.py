@@ -5,8 +5,8 @@ A changed parameter or a new cohort is therefore another run: nothing stale is e
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -95,13 +95,13 @@ class Run:
     def network(self) -> SegmentationNetwork:
         """Return the trained network, on the CPU and in eval mode."""
         parameters = self.record["parameters"]
-        config = NetworkConfig(**{**parameters["network"], "channels": tuple(parameters["network"]["channels"])})
-        network = build_network(parameters["num_classes"], config)
+        network = build_network(parameters["num_classes"], _network_config(parameters["network"]))
         load_weights(network, self.folder / "weights.pt")
         return network.eval()
 
 
 Ensure = Callable[..., Run]
+Wanted = tuple[SourceSpec | TransferSpec, Cohort]
 
 
 def choose_patients(cohort: Cohort, shots: int, seed: int) -> tuple[str, ...]:
@@ -152,6 +152,19 @@ def ensure_source(spec: SourceSpec, cohort: Cohort, out_dir: Path, progress: boo
     return _finish(folder, "source", parameters, network, cohort, task, history.to_dict(), started)
 
 
+def ensure_source_of(run: Run, cohort: Cohort, out_dir: Path) -> Run:
+    """Return the source run that a transfer run started from.
+
+    Raises:
+        ValueError: the run started fresh.
+    """
+    source = run.record["parameters"].get("source")
+    if source is None:
+        raise ValueError(f"{run.folder.name} started fresh: it has no source network")
+    training, network = TrainingConfig(**source["training"]), _network_config(source["network"])
+    return ensure_source(SourceSpec(source["task"], source["seed"], training, network), cohort, out_dir, False)
+
+
 @_on_one_thread
 def ensure_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path, progress: bool = True) -> Run:
     """Return one transfer run, making it (and the source it needs) first when it is not there."""
@@ -163,19 +176,22 @@ def ensure_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path, progress:
     num_classes = parameters["num_classes"]
     subjects = choose_patients(cohort, spec.shots, spec.seed)
     slices = load_slices(cohort, subjects, task)
-    source = None
+    source, scratch = None, None
     if arm.starts == "source":
         source = ensure_source(spec.source, cohort, out_dir, progress=False).network()
         network = transfer_network(source, num_classes, spec.source.network, spec.seed)
     else:
         network = build_network(num_classes, spec.source.network, spec.seed)
-    design = arm.design(TargetData(slices, num_classes, source, spec.seed, spec.training.precision))
+    if arm.needs_scratch:
+        scratch = ensure_transfer(_scratch_of(spec), cohort, out_dir, progress=False).network()
+    design = arm.design(TargetData(slices, num_classes, source, spec.seed, spec.training.precision, scratch))
     validation = load_slices(cohort, cohort.part("target_val"), task)
     history = train(
         network,
         BatchSampler(slices.with_weights(design.weights), spec.training.batch_size, spec.seed),
         design.loss,
         spec.training,
+        tuning=design.tuning,
         validate=lambda trained: mean_dice_of_slices(trained, validation, num_classes, spec.training.precision),
         checkpoint=folder / "checkpoint.pt",
         progress=f"{spec.arm} {spec.task}" if progress else None,
@@ -187,33 +203,53 @@ def ensure_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path, progress:
 def ensure_transfers(
     specs: Iterable[TransferSpec], cohort: Cohort, out_dir: Path, jobs: int = 2, progress: bool = True
 ) -> list[Run]:
-    """Return transfer runs in the order of ``specs``, making the missing ones side by side.
+    """Return transfer runs on one cohort in the order of ``specs``; see :func:`ensure_all`."""
+    return ensure_all([(spec, cohort) for spec in specs], out_dir, jobs, progress)
 
-    Each run computes with one thread, so its numbers do not depend on ``jobs``. An interrupt loses nothing but the
-    steps since the last checkpoints; the next call goes on there.
+
+def ensure_all(wanted: Iterable[Wanted], out_dir: Path, jobs: int = 2, progress: bool = True) -> list[Run]:
+    """Return runs in the order they are wanted, making the missing ones side by side.
+
+    What a run needs (its source network, a network from scratch) is made first. Each run computes with one thread, so
+    its numbers do not depend on ``jobs``. An interrupt loses nothing but the steps since the last checkpoints; the
+    next call goes on there.
     """
-    specs = list(specs)
-    places = [_place_of_transfer(spec, cohort, out_dir)[0] for spec in specs]
-    sources = {spec.source: None for spec in specs if get_arm(spec.arm).starts == "source"}
-    missing_sources = [source for source in sources if _finished(_place_of_source(source, cohort, out_dir)[0]) is None]
-    # arms that start fresh are one run for all sources: make each folder once
-    missing = {place: spec for place, spec in zip(places, specs, strict=True) if _finished(place) is None}
-    _ensure_side_by_side(missing_sources, "source networks", cohort, out_dir, jobs, progress)
-    _ensure_side_by_side(list(missing.values()), "transfer runs", cohort, out_dir, jobs, progress)
+    wanted = list(wanted)
+    places = [place_of(spec, cohort, out_dir) for spec, cohort in wanted]
+    _make_missing(prerequisites(wanted), "networks needed first", out_dir, jobs, progress)
+    _make_missing(wanted, "transfer runs", out_dir, jobs, progress)
     return [_finished(place) for place in places]
 
 
-def _ensure_side_by_side(
-    specs: Sequence[SourceSpec | TransferSpec], title: str, cohort: Cohort, out_dir: Path, jobs: int, progress: bool
-) -> None:
-    if len(specs) == 1 and isinstance(specs[0], SourceSpec):
+def prerequisites(wanted: Iterable[Wanted]) -> list[Wanted]:
+    """Return the source networks, and the networks from scratch, that runs look at."""
+    needed: list[Wanted] = []
+    for spec, cohort in wanted:
+        if isinstance(spec, SourceSpec):
+            continue
+        arm = get_arm(spec.arm)
+        needed += [(spec.source, cohort)] if arm.starts == "source" else []
+        needed += [(_scratch_of(spec), cohort)] if arm.needs_scratch else []
+    return needed
+
+
+def missing_runs(wanted: Iterable[Wanted], out_dir: Path) -> list[Wanted]:
+    """Return those runs that have no record yet, each once."""
+    # arms that start fresh are one run for all sources: name each folder once
+    places = {place_of(spec, cohort, out_dir): (spec, cohort) for spec, cohort in wanted}
+    return [pair for place, pair in places.items() if _finished(place) is None]
+
+
+def _make_missing(wanted: Sequence[Wanted], title: str, out_dir: Path, jobs: int, progress: bool) -> None:
+    missing = missing_runs(wanted, out_dir)
+    if len(missing) == 1 and isinstance(missing[0][0], SourceSpec):
         # alone it can show its steps
-        ensure_source(specs[0], cohort, out_dir, progress)
+        ensure_source(*missing[0], out_dir, progress)
         return
     made = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        joblib.delayed(_ensure_in_worker)(spec, cohort.folder, out_dir) for spec in specs
+        joblib.delayed(_ensure_in_worker)(spec, cohort.folder, out_dir) for spec, cohort in missing
     )
-    for _ in progress_bar(made, title, total=len(specs), unit="run", shown=progress and bool(specs)):
+    for _ in progress_bar(made, title, total=len(missing), unit="run", shown=progress and bool(missing)):
         pass
 
 
@@ -221,6 +257,20 @@ def _ensure_in_worker(spec: SourceSpec | TransferSpec, folder: Path, out_dir: Pa
     """Make a run in a process of its own; its network is left on the disk, as results are read from there."""
     ensure = ensure_source if isinstance(spec, SourceSpec) else ensure_transfer
     ensure(spec, Cohort.open(folder), out_dir, progress=False)
+
+
+def _scratch_of(spec: TransferSpec) -> TransferSpec:
+    return replace(spec, arm="scratch")
+
+
+def place_of(spec: SourceSpec | TransferSpec, cohort: Cohort, out_dir: Path) -> Path:
+    """Return the folder of a run, whether it is there or not.
+
+    Raises:
+        ValueError: the cohort lacks what the run asks for.
+    """
+    find_place = _place_of_source if isinstance(spec, SourceSpec) else _place_of_transfer
+    return find_place(spec, cohort, out_dir)[0]
 
 
 def _place_of_source(spec: SourceSpec, cohort: Cohort, out_dir: Path) -> tuple[Path, dict[str, Any]]:
@@ -248,6 +298,11 @@ def _place_of_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path) -> tup
     start = Task.parse(spec.source.task).slug if from_source else "fresh"
     name = f"{spec.arm}_k{spec.shots}_seed{spec.seed}_{digest_of(parameters)}"
     return out_dir / "transfer" / f"{start}_to_{task.slug}" / name, parameters
+
+
+def _network_config(stored: Mapping[str, Any]) -> NetworkConfig:
+    # JSON has no tuples
+    return NetworkConfig(**{**stored, "channels": tuple(stored["channels"])})
 
 
 def _data_of(cohort: Cohort) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from riskmap.compute import choose_device, choose_precision
 from riskmap.files import atomic_path
 from riskmap.progress import progress_bar
 from riskmap.slices import BatchSampler
+from riskmap.tuning import Anchor, Tuning
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 Validate = Callable[[nn.Module], float]
@@ -66,6 +67,7 @@ def train(
     loss: Loss,
     config: TrainingConfig,
     *,
+    tuning: Tuning | None = None,
     validate: Validate | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: int = 50,
@@ -78,6 +80,7 @@ def train(
         sampler: gives the batch of a step.
         loss: called as ``loss(logits, labels, weights)``; weights [B, 1, H, W] or None.
         config: steps, learning rate, device and precision.
+        tuning: how body and head are treated; None treats them alike.
         validate: called with the network in eval mode, returns a Dice in 0..1.
         checkpoint: a file that holds the run's state every ``checkpoint_every`` steps; when it exists, the run goes
             on from it. It is removed by the caller once the run's result is safe.
@@ -92,16 +95,20 @@ def train(
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     network.to(device, memory_format=_memory_format(network))
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    tuning = tuning or Tuning()
+    optimizer = torch.optim.Adam(tuning.parameter_groups(network, config.learning_rate))
+    anchor = tuning.anchor(network)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
     history = History([], [], [])
     first = _restore(parts, history, checkpoint, device)
     validate_at = {round(config.steps * part / config.validations) for part in range(1, config.validations + 1)}
     steps = range(first, config.steps)
+    penalized = _penalized(loss, network, tuning, anchor)
     bar = progress_bar(steps, progress, initial=first, total=config.steps, unit="step", shown=progress is not None)
     for step in bar:
-        history.loss.append(train_step(network, sampler.batch(step), loss, optimizer, device, precision))
+        tuning.prepare_step(network, step, config.steps)
+        history.loss.append(train_step(network, sampler.batch(step), penalized, optimizer, device, precision))
         schedule.step()
         if validate is not None and step + 1 in validate_at:
             network.eval()
@@ -122,7 +129,6 @@ def train_step(
     precision: torch.dtype,
 ) -> float:
     """Do one optimiser step and return the loss: the network in ``precision``, the loss in float32."""
-    network.train()
     batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
     with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
         logits = network(batch["image"])
@@ -133,6 +139,13 @@ def train_step(
     value.backward()
     optimizer.step()
     return value.item()
+
+
+def _penalized(loss: Loss, network: nn.Module, tuning: Tuning, anchor: Anchor) -> Loss:
+    def penalized(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+        return loss(logits, labels, weights) + tuning.penalty(network, anchor)
+
+    return penalized
 
 
 def _memory_format(network: nn.Module) -> torch.memory_format:

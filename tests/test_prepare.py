@@ -1,5 +1,6 @@
 """The prepared form: its volumes, its split, and what is refused."""
 
+import csv
 import shutil
 
 import nibabel
@@ -8,7 +9,18 @@ import pytest
 from conftest import TINY_BOX, TINY_SPACING, TINY_SPLIT, TINY_SUBJECTS
 
 from data_scripts.layouts import LAYOUTS, detect_layout, find_fets2021, find_iseg2019
-from data_scripts.prepare import DEFAULT_SPLIT, PARTS, box_shape, main, prepare, split_subjects, to_box
+from data_scripts.prepare import (
+    DEFAULT_SPLIT,
+    PARTS,
+    SOURCE_PARTS,
+    TARGET_PARTS,
+    box_shape,
+    main,
+    prepare,
+    split_by_site,
+    split_subjects,
+    to_box,
+)
 from data_scripts.resumable import OtherParametersError
 from data_scripts.volumes import SubjectError, read_subject, save_volume
 from riskmap.cohort import Cohort
@@ -306,6 +318,12 @@ def test_sites_are_those_of_the_table(tiny_cohort):
         ({"spacing": 4, "box": (192, 224, 176)}, r"nearest is --box 192 224 192"),
         ({"box": (192, 224)}, "box must be three lengths"),
         ({"split": (1, 1, 1, 1, 0)}, "split must be 5 whole numbers >= 1"),
+        ({"source_sites": ("1", "9")}, r"sound subjects have \('1', '2', '3', '4'\), got \('1', '9'\)"),
+        ({"source_sites": "1"}, "source_sites must be a list of sites .* got '1'"),
+        ({"source_sites": (1,)}, r"source_sites must be a list of sites .* got \(1,\)"),
+        ({"source_sites": ("1", "2", "3", "4")}, "must leave at least one site to the target"),
+        ({"source_sites": ("4",)}, r"1 sound subjects are too few: the 2 parts .*\(source_train, source_val\)"),
+        ({"source_sites": ("1", "2", "3")}, r"1 sound subjects are too few: the 3 parts .*target_test"),
         ({"layout": "nowhere"}, "layout must be auto or one of fets2021, iseg2019"),
         ({"layout": "iseg2019"}, "holds no subject in the layout iseg2019"),
     ],
@@ -339,6 +357,63 @@ def test_split_is_disjoint_complete_seeded_and_in_proportion(count):
 def test_default_split_of_forty_is_exact():
     parts = split_subjects([str(index) for index in range(40)], DEFAULT_SPLIT, seed=3)
     assert [len(part) for part in parts.values()] == [12, 4, 8, 4, 12]
+
+
+# three sites of unlike size, mixed in the order of the archive
+FORTY_SITES = {f"subject-{index}": "1231231"[index % 7] for index in range(40)}
+
+
+@pytest.mark.parametrize("source_sites", [("1",), ("2", "3"), ("3", "1", "3")])
+def test_split_by_site_keeps_the_sites_apart_and_the_shares(source_sites):
+    parts = split_by_site(FORTY_SITES, DEFAULT_SPLIT, 0, source_sites)
+    assert tuple(parts) == PARTS
+    assert sorted(subject for part in parts.values() for subject in part) == sorted(FORTY_SITES)
+    for names, shares, sites in (
+        (SOURCE_PARTS, DEFAULT_SPLIT[:2], set(source_sites)),
+        (TARGET_PARTS, DEFAULT_SPLIT[2:], {"1", "2", "3"} - set(source_sites)),
+    ):
+        assert {FORTY_SITES[subject] for name in names for subject in parts[name]} == sites
+        sizes = np.array([len(parts[name]) for name in names])
+        assert np.abs(sizes - np.array(shares) / sum(shares) * sizes.sum()).max() < 1
+    assert parts == split_by_site(FORTY_SITES, DEFAULT_SPLIT, 0, source_sites)
+    assert parts != split_by_site(FORTY_SITES, DEFAULT_SPLIT, 1, source_sites)
+
+
+def test_without_source_sites_the_split_is_the_mixed_one():
+    assert split_by_site(FORTY_SITES, DEFAULT_SPLIT, 3) == split_subjects(list(FORTY_SITES), DEFAULT_SPLIT, seed=3)
+
+
+def test_source_sites_on_the_command_line_keep_sites_apart(tiny_archive, tiny_cohort, tmp_path, capsys):
+    out = tmp_path / "across"
+    command = ["--archive", str(tiny_archive), "--out", str(out), "--spacing", "4", "--jobs", "1"]
+    command += ["--box", "192", "224", "192", "--source-sites", "3", "1"]
+    assert main(command) == 0
+    assert "8 subjects in" in capsys.readouterr().out
+    cohort = Cohort.open(out)
+    with (tiny_archive / "partitioning_1.csv").open(newline="") as stream:
+        table = {row["Subject_ID"]: row["Partition_ID"] for row in csv.DictReader(stream)}
+    source = [subject for part in SOURCE_PARTS for subject in cohort.part(part)]
+    target = [subject for part in TARGET_PARTS for subject in cohort.part(part)]
+    assert {table[subject] for subject in source} == {"1", "3"}
+    assert {table[subject] for subject in target} == set(table.values()) - {"1", "3"}
+    assert sorted(source + target) == sorted(table)
+    assert read_json(out / "manifest.json")["parameters"]["source_sites"] == ["1", "3"]
+    # the volumes do not depend on the split, and a mixed cohort does not record the option
+    plain = read_json(tiny_cohort.folder / "manifest.json")
+    assert read_json(out / "manifest.json")["subjects"] == plain["subjects"]
+    assert set(plain["parameters"]) == {"layout", "spacing", "box", "split", "seed"}
+    with pytest.raises(OtherParametersError, match="source_sites"):
+        prepare(tiny_archive, out, **ARGUMENTS | {"split": DEFAULT_SPLIT})
+
+
+def test_site_whose_only_subject_is_unsound_is_named(archive, tmp_path):
+    # site 4 has one subject, and the target needs it beside the two of site 2
+    last = f"FeTS21_Training_{TINY_SUBJECTS:03d}"
+    file_of(archive, "t1", last).unlink()
+    with pytest.raises(ValueError, match=rf"2 sound subjects are too few.*{last}: missing modality T1"):
+        prepare(archive, tmp_path / "across", **ARGUMENTS, source_sites=("1", "3"))
+    with pytest.raises(ValueError, match=r"sound subjects have \('1', '2', '3'\), got \('4', '1'\)"):
+        prepare(archive, tmp_path / "four", **ARGUMENTS, source_sites=("4", "1"))
 
 
 def test_box_shape_accepts_fractional_spacing():

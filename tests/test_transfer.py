@@ -8,7 +8,16 @@ from riskmap.arms import ARMS, TargetData, get_arm, shuffle_within_class
 from riskmap.networks import NetworkConfig, build_network
 from riskmap.slices import SliceSet
 from riskmap.statistics import patient_mean
-from riskmap.transfer import compare_patients, compare_pixels, mean_fractions, most_harmed
+from riskmap.transfer import (
+    compare_patients,
+    compare_pixels,
+    distance_to_boundary,
+    excess_harm,
+    fractions_by_class,
+    fractions_by_distance,
+    mean_fractions,
+    most_harmed,
+)
 
 
 def test_counts_by_hand():
@@ -51,6 +60,88 @@ def test_patients_their_mean_and_the_worst_of_them():
     changes = compare_patients({"a": truth, "b": truth}, {"a": truth, "b": truth}, {"a": truth, "b": wrong})
     assert most_harmed(changes) == ("b", 1)
     assert mean_fractions(changes) == {"harmed": pytest.approx(1 / 6), "repaired": 0.0}
+
+
+@pytest.fixture
+def noisy():
+    """Truth, scratch and transfer of three classes, and what transfer changed."""
+    generator = np.random.default_rng(0)
+    truth = np.zeros((12, 10, 8), dtype=np.uint8)
+    truth[2:9, 2:8, 2:6] = 1
+    truth[5:8, 3:6, 2:4] = 2
+    scratch, transferred = (np.where(generator.random(truth.shape) < 0.2, 1, truth) for _ in range(2))
+    return truth, scratch, transferred, compare_pixels(truth, scratch, transferred)
+
+
+def test_classes_and_bands_each_add_up_to_the_whole(noisy):
+    truth, _, _, change = noisy
+    classes, bands = fractions_by_class(change, truth), fractions_by_distance(change, truth, (1.0, 1.0, 2.0))
+    assert sorted(classes) == [0, 1, 2]
+    pixels = np.array([(change.region & (truth == index)).sum() for index in sorted(classes)])
+    totals = [change.harmed.sum(), change.repaired.sum()]
+    assert pixels @ np.array([classes[index] for index in sorted(classes)]) == pytest.approx(totals)
+    assert bands["pixels"].sum() == change.region.sum()
+    assert (bands[["harmed", "repaired"]].mul(bands["pixels"], axis=0)).sum().tolist() == pytest.approx(totals)
+
+
+def test_a_class_outside_the_region_is_left_out():
+    truth = np.array([1, 1, 2, 2])
+    change = compare_pixels(truth, truth, np.array([1, 0, 2, 2]), margin=0)
+    assert fractions_by_class(change, truth) == {1: (0.5, 0.0), 2: (0.0, 0.0)}, "no background in the region"
+
+
+def test_bands_by_hand():
+    truth = np.array([[0, 0, 0, 0, 1, 1, 1, 1, 1, 2]])
+    transferred = np.array([[0, 0, 0, 1, 0, 1, 1, 1, 1, 1]])
+    bands = fractions_by_distance(compare_pixels(truth, truth, transferred, margin=1), truth, (9.0, 2.0))
+    assert bands["band"].tolist() == ["0 to 2 mm", "2 to 4 mm", "4 to 8 mm", "8 to 16 mm", "over 16 mm"]
+    # the region is 3..9; pixels 3, 4, 8 and 9 touch another label, 5 and 7 are 4 mm away, 6 is 6 mm away
+    assert bands["pixels"].tolist() == [4, 2, 1, 0, 0]
+    assert bands["harmed"].tolist()[:3] == [0.75, 0.0, 0.0]
+    assert bands["harmed"].isna().tolist() == [False, False, False, True, True]
+
+
+def test_distance_by_the_definition(noisy):
+    truth, spacing = noisy[0], np.array([1.0, 1.5, 2.0])
+    distance = distance_to_boundary(truth, spacing)
+    for place in [(0, 0, 0), (4, 4, 3), (6, 4, 2), (11, 9, 7)]:
+        others = np.argwhere(truth != truth[place])
+        assert distance[place] == pytest.approx(np.linalg.norm((others - place) * spacing, axis=1).min())
+
+
+def test_without_a_boundary_all_is_far():
+    truth = np.zeros((3, 3), dtype=int)
+    transferred = truth.copy()
+    transferred[1, 1] = 1
+    assert np.isinf(distance_to_boundary(truth, (1.0, 1.0))).all()
+    bands = fractions_by_distance(compare_pixels(truth, truth, transferred), truth, (1.0, 1.0))
+    assert bands.iloc[-1].tolist() == ["over 16 mm", 1, 1.0, 0.0]
+
+
+def test_excess_is_counted_in_one_region():
+    truth = np.array([0, 0, 0, 1])
+    transfer = compare_pixels(truth, truth, np.array([0, 1, 1, 1]), margin=0)
+    churn = compare_pixels(truth, truth, np.array([1, 0, 0, 1]), margin=0)
+    assert excess_harm({"a": transfer, "b": churn}, {"a": churn, "b": churn}) == {"a": 1 / 4, "b": 0.0}
+    with pytest.raises(ValueError, match="must hold the same patients"):
+        excess_harm({"a": transfer}, {"b": churn})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"truth": np.zeros((2, 2))}, "truth must have the region's shape"),
+        ({"spacing": (1.0,)}, "must hold 3 sizes above 0 mm"),
+        ({"spacing": (1.0, 0.0, 1.0)}, "must hold 3 sizes above 0 mm"),
+        ({"edges": (0.0, 2.0)}, "must rise from 0 to infinity"),
+        ({"edges": (1.0, 2.0, np.inf)}, "must rise from 0 to infinity"),
+        ({"edges": (0.0, 4.0, 2.0, np.inf)}, "must rise from 0 to infinity"),
+    ],
+)
+def test_bad_input_of_the_bands_is_named(noisy, change, message):
+    good = {"change": noisy[3], "truth": noisy[0], "spacing": (1.0, 1.0, 1.0)}
+    with pytest.raises(ValueError, match=message):
+        fractions_by_distance(**good | change)
 
 
 def test_intervals():

@@ -1,0 +1,109 @@
+"""The plan of an experiment: which pairs, arms, shots and seeds; declared here, executed by ``riskmap.experiment``."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from riskmap.arms import ARMS, get_arm
+from riskmap.networks import NetworkConfig
+from riskmap.runs import SourceSpec, TransferSpec
+from riskmap.training import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A source and a target task of one cohort, such as "FLAIR:WT" and "T1ce:TC"."""
+
+    cohort: str
+    source: str
+    target: str
+
+    @property
+    def title(self) -> str:
+        """The pair for tables and figures; sites are named where the source's patients come from other ones."""
+        between = " at other sites" if self.cohort.endswith("_sites") else ""
+        return f"{self.source} → {self.target}{between}"
+
+    @property
+    def is_infant(self) -> bool:
+        """Whether the task is infant tissue rather than a tumour."""
+        return self.target.endswith(":TISSUE")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A full grid of runs: every arm of every pair, for every number of shots and every seed."""
+
+    pairs: tuple[Pair, ...]
+    arms: tuple[str, ...]
+    shots: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for arm in self.arms:
+            get_arm(arm)
+
+    def __iter__(self) -> Iterator[tuple[Pair, str, int, int]]:
+        """Yield (pair, arm, shots, seed), all arms of a comparison next to one another."""
+        for seed in self.seeds:
+            for shots in self.shots:
+                yield from ((pair, arm, shots, seed) for pair in self.pairs for arm in self.arms)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment.
+
+    Args:
+        name: names its folder under ``results/``.
+        blocks: the published runs; a run that several blocks hold is made once.
+        tuning: the grid of development runs that chooses learning rates, on cohorts of their own.
+        rates: learning rates to choose from.
+        source_training: of the source networks.
+        transfer_training: of all other runs; the learning rate is replaced by the chosen one.
+        network: the architecture of all networks.
+        source_networks: how many source networks each source task has; the runs of seed s start from network
+            ``s % source_networks``.
+        main_shots: the number of target patients of the main table.
+        harm_arms: the arms whose harm is counted pixel by pixel, at the main number of shots.
+    """
+
+    name: str
+    blocks: tuple[Block, ...]
+    tuning: Block
+    rates: tuple[float, ...]
+    source_training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(steps=400, learning_rate=2.0e-3, validations=1)
+    )
+    transfer_training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(steps=200, learning_rate=6.0e-3, validations=1)
+    )
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    source_networks: int = 2
+    main_shots: int = 3
+    harm_arms: tuple[str, ...] = ("fine_tune", "risk_map_paper", "risk_map_focused")
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs of all blocks, each once."""
+        return tuple(dict.fromkeys(pair for block in self.blocks for pair in block.pairs))
+
+    def spec(self, pair: Pair, arm: str, shots: int, seed: int, rate: float, part: str) -> TransferSpec:
+        """Return the specification of one run."""
+        source = SourceSpec(pair.source, seed % self.source_networks, self.source_training, self.network)
+        training = TrainingConfig(**{**vars(self.transfer_training), "learning_rate": rate})
+        return TransferSpec(source, pair.target, arm, shots, seed, training, part)
+
+    def tuning_specs(self) -> Iterator[tuple[Pair, TransferSpec]]:
+        """Yield the development runs, scored on validation patients."""
+        for pair, arm, shots, seed in self.tuning:
+            for rate in self.rates:
+                yield pair, self.spec(pair, arm, shots, seed, rate, "target_val")
+
+    def published_specs(self, rates: Mapping[str, float]) -> Iterator[tuple[Pair, TransferSpec]]:
+        """Yield the published runs, scored on test patients, with a learning rate per arm; a control has its arm's."""
+        for pair, arm, shots, seed in dict.fromkeys(cell for block in self.blocks for cell in block):
+            rate = rates[get_arm(arm).control_of or arm]
+            yield pair, self.spec(pair, arm, shots, seed, rate, "target_test")
+
+
+TUNED_ARMS = tuple(name for name, arm in ARMS.items() if arm.control_of is None)

@@ -1,0 +1,61 @@
+"""The plans that can be run by name: the published experiment, and a tiny one that tests every step of it."""
+
+from riskmap.networks import NetworkConfig
+from riskmap.plan import TUNED_ARMS, Block, Pair, Plan
+from riskmap.training import TrainingConfig
+
+_GLIOMA, _SITES, _INFANT = "fets2021_experiment", "fets2021_sites", "iseg2019_experiment"
+_PAIRS = (
+    Pair(_GLIOMA, "FLAIR:WT", "T1ce:TC"),
+    Pair(_GLIOMA, "T2:WT", "T1ce:TC"),
+    Pair(_GLIOMA, "FLAIR:WT", "T1ce:ET"),
+    Pair(_GLIOMA, "T1:WT", "FLAIR:WT"),
+    Pair(_GLIOMA, "T2:WT", "T1:WT"),
+    Pair(_SITES, "T1ce:TC", "T1ce:TC"),
+    Pair(_INFANT, "T1:TISSUE", "T2:TISSUE"),
+    Pair(_INFANT, "T2:TISSUE", "T1:TISSUE"),
+)
+_MAPS = ("risk_map_paper", "risk_map_hardness", "risk_map_focused")
+_BASELINES = ("scratch", "fine_tune", "class_balanced", "focal", "top_k")
+_MAIN_ARMS = (*_BASELINES, *(arm for each in _MAPS for arm in (each, f"{each}_shuffled")))
+_OTHER_ARMS = ("linear_probe", "discriminative_rate", "l2_sp", "boundary", "foreground_normalised")
+_OTHER_ARMS += ("risk_map_paper_mean_one", "risk_map_hardness_class_mean", "hard_label", "scratch_hardness")
+_FEW_SHOT_ARMS = ("scratch", "fine_tune", "class_balanced", "risk_map_paper", "risk_map_focused")
+
+PUBLISHED = Plan(
+    name="experiment",
+    blocks=(
+        Block(_PAIRS, _MAIN_ARMS, shots=(3,), seeds=(0, 1, 2, 3, 4)),
+        Block((_PAIRS[0], _PAIRS[3]), _OTHER_ARMS, shots=(3,), seeds=(0, 1, 2)),
+        Block((_PAIRS[0], _PAIRS[1], _PAIRS[6]), _FEW_SHOT_ARMS, shots=(1,), seeds=(0, 1, 2)),
+        Block((_PAIRS[0],), _FEW_SHOT_ARMS, shots=(8,), seeds=(0, 1, 2)),
+    ),
+    tuning=Block(
+        (
+            Pair("fets2021_dev", "FLAIR:WT", "T1ce:TC"),
+            Pair("fets2021_dev", "T1:WT", "FLAIR:WT"),
+            Pair("iseg2019_dev", "T1:TISSUE", "T2:TISSUE"),
+        ),
+        TUNED_ARMS,
+        shots=(3,),
+        seeds=(0,),
+    ),
+    rates=(2.0e-3, 6.0e-3),
+)
+
+_SHORT = TrainingConfig(steps=4, batch_size=4, validations=1)
+SMOKE = Plan(
+    name="smoke",
+    blocks=(
+        Block((Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"),), _MAIN_ARMS, shots=(1,), seeds=(0, 1)),
+        Block((Pair("iseg2019_tiny", "T1:TISSUE", "T2:TISSUE"),), _MAIN_ARMS, shots=(1,), seeds=(0, 1)),
+    ),
+    tuning=Block((Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"),), TUNED_ARMS, shots=(1,), seeds=(0,)),
+    rates=(2.0e-3, 6.0e-3),
+    source_training=_SHORT,
+    transfer_training=_SHORT,
+    network=NetworkConfig(channels=(4, 8)),
+    main_shots=1,
+)
+
+PLANS = {"published": PUBLISHED, "smoke": SMOKE}
