@@ -24,6 +24,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     ],
     "lab": [["-m", "jupyter", "lab", "notebooks/00_start_here.ipynb"]],
     "bench": [["-m", "benchmarks"]],
+    "experiment": [["-m", "riskmap.experiment"]],
 }
 
 

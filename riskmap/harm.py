@@ -96,7 +96,7 @@ def harm_tables(compared: Comparison, cohort: Cohort, out_dir: Path) -> dict[str
             bands = fractions_by_distance(change, truth[patient], cohort.spacing)
             tables["bands"].append(bands.assign(**names))
     with torch_threads(1):
-        leep, scores = _scores(compared, cohort, out_dir, truth)
+        leep, scores = pixel_scores(compared, cohort, out_dir, truth)
     tables["leep"].append(pd.DataFrame([{"leep": leep}]))
     for patient, of_patient in scores.items():
         right = scratch[patient] == truth[patient]
@@ -108,12 +108,21 @@ def harm_tables(compared: Comparison, cohort: Cohort, out_dir: Path) -> dict[str
     return {name: pd.concat(parts).assign(**where, seed=compared.seed) for name, parts in tables.items()}
 
 
-def _scores(
+def pixel_scores(
     compared: Comparison, cohort: Cohort, out_dir: Path, truth: Mapping[str, np.ndarray]
 ) -> tuple[float, dict[str, dict[str, np.ndarray]]]:
-    """Return LEEP on the training pixels, and each test patient's hardness with its references.
+    """Return LEEP on the training pixels, and the hardness of some patients with its references.
 
-    Test labels are looked at, as harm is: this is an analysis after the fact, no training sees it.
+    Labels of test patients are looked at, as harm is: this is an analysis after the fact, no training sees it.
+
+    Args:
+        compared: holds the fine-tuned run, which knows its source and its training patients.
+        cohort: of the runs.
+        out_dir: holds the source network.
+        truth: {patient: class indices [X, Y, Z]}.
+
+    Returns:
+        The LEEP score, and {patient: scores [X, Y, Z] by name}, see :func:`riskmap.pointing.reference_scores`.
     """
     run, task = compared.runs["fine_tune"], Task.parse(compared.pair.target)
     source = ensure_source_of(run, cohort, out_dir).network()

@@ -55,7 +55,9 @@ class Plan:
 
     Args:
         name: names its folder under ``results/``.
-        blocks: the published runs; a run that several blocks hold is made once.
+        main: the runs of the main table.
+        controls: further arms and controls, on fewer pairs.
+        few_shots: the same arms with fewer and with more target patients. A run that several blocks hold is made once.
         tuning: the grid of development runs that chooses learning rates, on cohorts of their own.
         rates: learning rates to choose from.
         source_training: of the source networks.
@@ -63,12 +65,13 @@ class Plan:
         network: the architecture of all networks.
         source_networks: how many source networks each source task has; the runs of seed s start from network
             ``s % source_networks``.
-        main_shots: the number of target patients of the main table.
         harm_arms: the arms whose harm is counted pixel by pixel, at the main number of shots.
     """
 
     name: str
-    blocks: tuple[Block, ...]
+    main: Block
+    controls: Block
+    few_shots: tuple[Block, ...]
     tuning: Block
     rates: tuple[float, ...]
     source_training: TrainingConfig = field(
@@ -79,13 +82,22 @@ class Plan:
     )
     network: NetworkConfig = field(default_factory=NetworkConfig)
     source_networks: int = 2
-    main_shots: int = 3
     harm_arms: tuple[str, ...] = ("fine_tune", "risk_map_paper", "risk_map_focused")
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """The pairs of all blocks, each once."""
-        return tuple(dict.fromkeys(pair for block in self.blocks for pair in block.pairs))
+        """The pairs of the main table."""
+        return self.main.pairs
+
+    @property
+    def main_shots(self) -> int:
+        """The number of target patients of the main table."""
+        return self.main.shots[0]
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All that is published, in the order in which it is made."""
+        return (self.main, self.controls, *self.few_shots)
 
     def spec(self, pair: Pair, arm: str, shots: int, seed: int, rate: float, part: str) -> TransferSpec:
         """Return the specification of one run."""

@@ -24,9 +24,9 @@ _FEW_SHOT_ARMS = ("scratch", "fine_tune", "class_balanced", "risk_map_paper", "r
 
 PUBLISHED = Plan(
     name="experiment",
-    blocks=(
-        Block(_PAIRS, _MAIN_ARMS, shots=(3,), seeds=(0, 1, 2, 3, 4)),
-        Block((_PAIRS[0], _PAIRS[3]), _OTHER_ARMS, shots=(3,), seeds=(0, 1, 2)),
+    main=Block(_PAIRS, _MAIN_ARMS, shots=(3,), seeds=(0, 1, 2, 3, 4)),
+    controls=Block((_PAIRS[0], _PAIRS[3]), _OTHER_ARMS, shots=(3,), seeds=(0, 1, 2)),
+    few_shots=(
         Block((_PAIRS[0], _PAIRS[1], _PAIRS[6]), _FEW_SHOT_ARMS, shots=(1,), seeds=(0, 1, 2)),
         Block((_PAIRS[0],), _FEW_SHOT_ARMS, shots=(8,), seeds=(0, 1, 2)),
     ),
@@ -44,18 +44,17 @@ PUBLISHED = Plan(
 )
 
 _SHORT = TrainingConfig(steps=4, batch_size=4, validations=1)
+_TINY_PAIRS = (Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"), Pair("iseg2019_tiny", "T1:TISSUE", "T2:TISSUE"))
 SMOKE = Plan(
     name="smoke",
-    blocks=(
-        Block((Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"),), _MAIN_ARMS, shots=(1,), seeds=(0, 1)),
-        Block((Pair("iseg2019_tiny", "T1:TISSUE", "T2:TISSUE"),), _MAIN_ARMS, shots=(1,), seeds=(0, 1)),
-    ),
-    tuning=Block((Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"),), TUNED_ARMS, shots=(1,), seeds=(0,)),
+    main=Block(_TINY_PAIRS, _MAIN_ARMS, shots=(1,), seeds=(0, 1)),
+    controls=Block(_TINY_PAIRS[:1], _OTHER_ARMS, shots=(1,), seeds=(0, 1)),
+    few_shots=(Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS, shots=(2,), seeds=(0, 1)),),
+    tuning=Block(_TINY_PAIRS[:1], TUNED_ARMS, shots=(1,), seeds=(0,)),
     rates=(2.0e-3, 6.0e-3),
     source_training=_SHORT,
     transfer_training=_SHORT,
     network=NetworkConfig(channels=(4, 8)),
-    main_shots=1,
 )
 
 PLANS = {"published": PUBLISHED, "smoke": SMOKE}

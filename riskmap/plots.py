@@ -15,6 +15,8 @@ from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from riskmap.statistics import Estimate
+
 ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY = (
     "#E69F00",
     "#56B4E9",
@@ -34,7 +36,15 @@ ARM_STYLES: dict[str, tuple[str, str]] = {
     "risk_map_hardness": (GREEN, "P"),
     "risk_map": (BLUE, "D"),
     "risk_map_shuffled": (PURPLE, "X"),
+    "risk_map_focused": ("#332288", "*"),
 }
+_OTHER_STYLE = ("#999999", "h")
+_SERIES_STYLES = ((GREY, "s"), (ORANGE, "^"), (SKY, "v"), (GREEN, "P"), ("#332288", "D"))
+
+
+def arm_style(arm: str) -> tuple[str, str]:
+    """Return the colour and the mark of an arm; arms without their own share one."""
+    return ARM_STYLES.get(arm, _OTHER_STYLE)
 
 
 def plot_slice(ax: Axes, image: np.ndarray, *, title: str = "", sides: bool = True) -> Axes:
@@ -183,7 +193,7 @@ def plot_patients(ax: Axes, scores: pd.DataFrame, *, order: Sequence[str], title
     """
     for place, arm in enumerate(order):
         dice = scores.loc[scores["arm"] == arm].sort_values("patient")["dice"].to_numpy()
-        colour, marker = ARM_STYLES[arm]
+        colour, marker = arm_style(arm)
         # a fixed fan instead of random jitter: the same records draw the same figure
         offsets = np.linspace(-0.18, 0.18, len(dice)) if len(dice) > 1 else np.zeros(1)
         ax.plot(place + offsets, dice, linestyle="none", marker=marker, color=colour, alpha=0.7, markersize=6)
@@ -206,7 +216,7 @@ def plot_shots(ax: Axes, curve: pd.DataFrame, *, order: Sequence[str], titles: M
     shots = sorted(curve["shots"].unique())
     for place, arm in enumerate(order):
         rows = curve.loc[curve["arm"] == arm].set_index("shots").loc[shots]
-        colour, marker = ARM_STYLES[arm]
+        colour, marker = arm_style(arm)
         where = np.arange(len(shots)) + (place - (len(order) - 1) / 2) * 0.07
         spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["dice"].to_numpy())
         ax.errorbar(where, rows["dice"], yerr=spread, color=colour, marker=marker, label=titles[arm], capsize=3)
@@ -226,6 +236,85 @@ def plot_table(ax: Axes, table: np.ndarray, *, rows: Sequence[str], columns: Seq
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks(range(len(rows)), rows)
     ax.set_title(title)
+    return ax
+
+
+def plot_matrix(ax: Axes, matrix: pd.DataFrame, *, title: str = "") -> Axes:
+    """Draw signed numbers [rows, columns] as a heat map, white at 0, the number in each cell; NaN leaves it empty."""
+    values = matrix.to_numpy(dtype=float)
+    limit = max(float(np.nanmax(np.abs(values))), 1e-6)
+    ax.imshow(np.ma.masked_invalid(values), cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            colour = "white" if abs(value) > 0.7 * limit else "black"
+            ax.text(column, row, f"{value:+.1f}", ha="center", va="center", color=colour, fontsize=12)
+        else:
+            ax.text(column, row, "not run", ha="center", va="center", color=GREY, fontsize=9)
+    ax.set_xticks(range(matrix.shape[1]), [fill(str(name), 14) for name in matrix.columns])
+    ax.set_yticks(range(matrix.shape[0]), matrix.index)
+    ax.set(xlabel="target task", ylabel="source task")
+    ax.set_title(title, fontsize=11)
+    return ax
+
+
+def plot_against(
+    ax: Axes, points: Sequence[tuple[str, float, Estimate]], *, xlabel: str, ylabel: str, reference: float = 0.0
+) -> Axes:
+    """Draw estimates with their intervals against a number, each point with its own mark, named in the legend.
+
+    Args:
+        ax: where to draw.
+        points: name, place on the x axis, estimate.
+        xlabel, ylabel: of the axes.
+        reference: a dashed line across at this height.
+    """
+    markers = "osD^vP*X<>"
+    for index, (name, place, estimate) in enumerate(points):
+        colour = CLASS_COLOURS[index % len(CLASS_COLOURS)]
+        spread = [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
+        marker = markers[index % len(markers)]
+        ax.errorbar(place, estimate.mean, yerr=spread, marker=marker, color=colour, linestyle="none", label=name)
+    ax.axhline(reference, color="black", linestyle="--", linewidth=1)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return ax
+
+
+def plot_estimates(
+    ax: Axes,
+    names: Sequence[str],
+    series: Mapping[str, Sequence[Estimate]],
+    *,
+    xlabel: str,
+    reference: float = 0.0,
+) -> Axes:
+    """Draw estimates with their intervals, a row per name, one colour and mark per series within the row.
+
+    Args:
+        ax: where to draw.
+        names: rows, from the top.
+        series: by title, one estimate per name.
+        xlabel: of the axis, with its unit.
+        reference: a dashed line at this value: no difference, or chance.
+    """
+    for place, (title, estimates) in enumerate(series.items()):
+        colour, marker = _SERIES_STYLES[place % len(_SERIES_STYLES)]
+        means = np.array([estimate.mean for estimate in estimates])
+        spread = [
+            means - [estimate.low for estimate in estimates],
+            np.array([estimate.high for estimate in estimates]) - means,
+        ]
+        rows = np.arange(len(names)) + (place - (len(series) - 1) / 2) * 0.7 / len(series)
+        ax.errorbar(means, rows, xerr=spread, color=colour, marker=marker, linestyle="none", label=title, capsize=2)
+    ax.axvline(reference, color="black", linestyle="--", linewidth=1)
+    for row in range(1, len(names)):
+        ax.axhline(row - 0.5, color=GREY, linewidth=0.5, alpha=0.5)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlabel(xlabel)
+    ax.grid(axis="x", alpha=0.3)
+    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return ax
 
 

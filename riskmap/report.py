@@ -1,35 +1,22 @@
-"""From run records to tables and figures; ``python -m riskmap.report`` writes those of the README.
+"""From run records to the tables and figures of the tutorial.
 
 Nothing here trains or measures: each number is read from a record that a run has written.
 """
 
-import argparse
-import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image
 
 from riskmap import plots
 from riskmap.arms import ARMS
 from riskmap.cohort import Cohort, Task
-from riskmap.files import atomic_path, digest_of, read_json, write_json
-from riskmap.paths import PROJECT_ROOT, resolve
-from riskmap.records import processor_name
 from riskmap.runs import Run
 from riskmap.statistics import Estimate, patient_mean
 from riskmap.transfer import compare_patients, most_harmed
 
-PUBLISHED = PROJECT_ROOT / "results" / "tutorial.json"
-FIGURE = PROJECT_ROOT / "results" / "tutorial.png"
-HARM_FIGURE = PROJECT_ROOT / "results" / "negative_transfer.png"
-COST = PROJECT_ROOT / "results" / "cost.json"
-README = PROJECT_ROOT / "README.md"
 MAIN_SHOTS = 3
 TITLES = {name: arm.title for name, arm in ARMS.items()}
 
@@ -157,31 +144,6 @@ def describe_sample(frame: pd.DataFrame) -> str:
     )
 
 
-def publish(out_dir: Path, cohort: Cohort, path: Path = PUBLISHED) -> None:
-    """Write the records of a folder's transfer runs into one small file, without curves, and draw the harm figure.
-
-    Raises:
-        ValueError: the folder holds no transfer run on this cohort.
-    """
-    found = sorted((out_dir / "transfer").glob("*/*/record.json"))
-    runs = [Run(record.parent, read_json(record)) for record in found]
-    runs = [run for run in runs if run.record["parameters"]["data"]["digest"] == cohort.digest]
-    if not runs:
-        raise ValueError(f"{out_dir} holds no transfer run on the cohort {cohort.name}; run the tutorial first")
-    write_json(path, [_without_curves(run.record) for run in runs])
-    figure = draw_harm(runs, cohort)
-    _save(figure, HARM_FIGURE, read_json(path))
-
-
-def publish_cost(notebooks: Path, path: Path = COST) -> None:
-    """Write how long each executed notebook of a folder took, from the records beside them."""
-    records = {record.name.split(".")[0]: read_json(record) for record in sorted(notebooks.glob("*.ipynb.json"))}
-    if not records:
-        raise ValueError(f"{notebooks} holds no executed notebook; run the tutorial first")
-    seconds = {name: record["duration_seconds"] for name, record in records.items()}
-    write_json(path, {"seconds": seconds, "processor": processor_name(), "cores": os.cpu_count()})
-
-
 def draw_harm(runs: Sequence[Run], cohort: Cohort) -> Figure:
     """Draw where plain fine-tuning harmed most, beside the reconstruction and the churn between two seeds from scratch.
 
@@ -234,24 +196,6 @@ def readme_section(records: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(parts).rstrip()
 
 
-def replace_section(text: str, name: str, content: str) -> str:
-    """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->``.
-
-    Raises:
-        ValueError: the markers are not there exactly once.
-    """
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    if len(pattern.findall(text)) != 1:
-        raise ValueError(f"the text must hold <!-- {name} --> ... <!-- /{name} --> exactly once")
-    return pattern.sub(lambda match: match[1] + content + "\n" + match[2], text)
-
-
-def figure_digest(path: Path) -> str | None:
-    """Return the digest of the records that a figure was drawn from, as written into the PNG."""
-    with Image.open(path) as picture:
-        return picture.info.get("records")
-
-
 def _arms(frame: pd.DataFrame) -> list[str]:
     return [arm for arm in ARMS if arm in set(frame["arm"])]
 
@@ -265,35 +209,3 @@ def _is_of(record: Mapping[str, Any], source: str, target: str) -> bool:
     parameters = record["parameters"]
     same_source = "source" not in parameters or parameters["source"]["task"] == source
     return parameters["task"] == target and same_source and parameters["shots"] == MAIN_SHOTS
-
-
-def _without_curves(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {**record, "results": {key: value for key, value in record["results"].items() if key != "history"}}
-
-
-def _save(figure: Figure, path: Path, records: Any) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, metadata={"records": digest_of(records)})
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Regenerate the README's figure and table from ``results/``; with --publish, collect new records there first."""
-    parser = argparse.ArgumentParser(prog="python -m riskmap.report", description=main.__doc__)
-    parser.add_argument("--publish", metavar="OUT_DIR", help="collect the records of this folder's transfer runs")
-    parser.add_argument("--cost", metavar="FOLDER", help="collect how long this folder's executed notebooks took")
-    parser.add_argument("--cohort", metavar="FOLDER", default="build/data/prepared/fets2021_simulated")
-    options = parser.parse_args(arguments)
-    if options.publish:
-        publish(resolve(options.publish), Cohort.open(resolve(options.cohort)))
-    if options.cost:
-        publish_cost(resolve(options.cost))
-    records = read_json(PUBLISHED)
-    _save(draw_summary(scores(records)), FIGURE, records)
-    readme = replace_section(README.read_text(encoding="utf-8"), "tutorial-table", readme_section(records))
-    with atomic_path(README) as temporary:
-        temporary.write_text(readme, encoding="utf-8")
-    print(f"wrote {FIGURE.name} and the result section of {README.name} from {len(records)} records")
-
-
-if __name__ == "__main__":
-    main()

@@ -5,26 +5,26 @@ import re
 import nbformat
 import pytest
 
-from riskmap import report
+from riskmap import publish, report
 from riskmap.files import digest_of, read_json
 from riskmap.paths import PROJECT_ROOT
 
 
 @pytest.fixture(scope="module")
 def records():
-    return read_json(report.PUBLISHED)
+    return read_json(publish.PUBLISHED)
 
 
 def test_the_readme_shows_what_the_records_say(records):
-    text = report.README.read_text(encoding="utf-8")
-    assert report.replace_section(text, "tutorial-table", report.readme_section(records)) == text, (
-        "run: python -m riskmap.report"
+    text = publish.README.read_text(encoding="utf-8")
+    assert publish.replace_section(text, "tutorial-table", report.readme_section(records)) == text, (
+        "run: python -m riskmap.publish"
     )
 
 
-@pytest.mark.parametrize("figure", [report.FIGURE, report.HARM_FIGURE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("figure", [publish.FIGURE, publish.HARM_FIGURE], ids=lambda path: path.stem)
 def test_the_figures_were_drawn_from_these_records(figure, records):
-    assert report.figure_digest(figure) == digest_of(records), "run: python -m riskmap.report"
+    assert publish.figure_digest(figure) == digest_of(records), "run: python -m riskmap.publish"
 
 
 def test_the_published_records_are_honest(records):
@@ -40,7 +40,7 @@ def test_the_published_records_are_honest(records):
 
 def test_the_pages_promise_no_less_time_than_they_took():
     """Each notebook says "at most N minutes on two CPU cores"; the published run says how long it took."""
-    for name, seconds in read_json(report.COST)["seconds"].items():
+    for name, seconds in read_json(publish.COST)["seconds"].items():
         cells = nbformat.read(PROJECT_ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells
         text = " ".join(" ".join(cell.source for cell in cells).split())
         promised = int(re.search(r"Takes\*\* at most (\d+) minutes? on two CPU cores", text)[1])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from riskmap import report, runs
+from riskmap import publish, report, runs
 from riskmap.files import digest_of, read_json, write_json
 from riskmap.networks import NetworkConfig
 from riskmap.runs import SourceSpec, TransferSpec, choose_patients, ensure_source, ensure_transfers
@@ -120,12 +120,12 @@ def test_tables_pair_patients_and_average_seeds_first(made):
 
 def test_publishing_writes_small_records_and_the_figure_that_names_them(made, tiny_cohort, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "MAIN_SHOTS", 1)
-    monkeypatch.setattr(report, "HARM_FIGURE", tmp_path / "harm.png")
-    report.publish(made[0], tiny_cohort, tmp_path / "published.json")
+    monkeypatch.setattr(publish, "HARM_FIGURE", tmp_path / "harm.png")
+    publish.publish(made[0], tiny_cohort, tmp_path / "published.json")
     records = read_json(tmp_path / "published.json")
     assert len(records) == len(made[1])
     assert not any("history" in record["results"] for record in records)
-    assert report.figure_digest(tmp_path / "harm.png") == digest_of(records)
+    assert publish.figure_digest(tmp_path / "harm.png") == digest_of(records)
     section = report.readme_section(records)
     assert "**FLAIR:WT → T1ce:TC** (2 test patients (0 without the target label), 2 seeds, 1 target" in section
     assert "simulated cohort" in section
@@ -148,21 +148,21 @@ def test_answers_and_the_table_of_shots(made):
 
 def test_publishing_the_cost_of_pages(tmp_path):
     write_json(tmp_path / "00_a.ipynb.json", {"duration_seconds": 12.5})
-    report.publish_cost(tmp_path, tmp_path / "cost.json")
+    publish.publish_cost(tmp_path, tmp_path / "cost.json")
     assert read_json(tmp_path / "cost.json")["seconds"] == {"00_a": 12.5}
     with pytest.raises(ValueError, match="no executed notebook"):
-        report.publish_cost(tmp_path / "empty", tmp_path / "cost.json")
+        publish.publish_cost(tmp_path / "empty", tmp_path / "cost.json")
 
 
 def test_publishing_nothing_is_an_error(tiny_cohort, tmp_path):
     with pytest.raises(ValueError, match="holds no transfer run"):
-        report.publish(tmp_path, tiny_cohort, tmp_path / "published.json")
+        publish.publish(tmp_path, tiny_cohort, tmp_path / "published.json")
     assert not (tmp_path / "published.json").exists()
 
 
 def test_a_section_of_a_page_is_replaced_and_missing_markers_are_named():
     text = "a\n<!-- t -->\nold\n<!-- /t -->\nb"
-    assert report.replace_section(text, "t", "new | \\1") == "a\n<!-- t -->\nnew | \\1\n<!-- /t -->\nb"
-    assert report.replace_section("<!-- t -->\n<!-- /t -->", "t", "new") == "<!-- t -->\nnew\n<!-- /t -->"
+    assert publish.replace_section(text, "t", "new | \\1") == "a\n<!-- t -->\nnew | \\1\n<!-- /t -->\nb"
+    assert publish.replace_section("<!-- t -->\n<!-- /t -->", "t", "new") == "<!-- t -->\nnew\n<!-- /t -->"
     with pytest.raises(ValueError, match="exactly once"):
-        report.replace_section("a", "t", "new")
+        publish.replace_section("a", "t", "new")

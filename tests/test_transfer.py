@@ -1,12 +1,8 @@
-"""Harmed and repaired pixels, intervals, arms."""
+"""Harmed and repaired pixels, and intervals."""
 
 import numpy as np
 import pytest
-import torch
 
-from riskmap.arms import ARMS, TargetData, get_arm, shuffle_within_class
-from riskmap.networks import NetworkConfig, build_network
-from riskmap.slices import SliceSet
 from riskmap.statistics import patient_mean
 from riskmap.transfer import (
     compare_patients,
@@ -158,54 +154,3 @@ def test_intervals():
     assert patient_mean([0.5, 0.5]).text() == "0.500 [0.500, 0.500]"
     with pytest.raises(ValueError, match="non-empty list of finite numbers"):
         patient_mean([0.1, float("nan")])
-
-
-@pytest.fixture
-def data():
-    generator = torch.Generator().manual_seed(1)
-    images = torch.rand(6, 1, 16, 16, generator=generator)
-    labels = (images > 0.7).to(torch.uint8)
-    labels[5] = 0
-    source = build_network(2, NetworkConfig(channels=(4, 8)))
-    return TargetData(SliceSet(images, labels, ("a",) * 6), 2, source, seed=0, precision="float32")
-
-
-@pytest.mark.parametrize("name", [name for name, arm in ARMS.items() if arm.starts == "source"])
-def test_every_arm_has_the_scale_of_the_plain_loss(name, data):
-    """At logits that know nothing every cross-entropy is log 2, so the arms' losses must agree on average."""
-    logits = torch.zeros(6, 2, 16, 16)
-    labels = data.slices.labels.long()
-    design = ARMS[name].design(data)
-    design.loss.dice_weight = 0.0
-    assert design.loss(logits, labels, design.weights).item() == pytest.approx(np.log(2), rel=1e-4)
-
-
-def test_shuffling_keeps_values_and_loses_places(data):
-    labels = data.slices.labels
-    weights = torch.rand(labels.shape, generator=torch.Generator().manual_seed(2))
-    shuffled = shuffle_within_class(weights, labels, seed=0)
-    assert torch.equal(shuffled, shuffle_within_class(weights, labels, seed=0))
-    assert (shuffled != weights).float().mean() > 0.9
-    for image, before, classes in zip(shuffled, weights, labels, strict=True):
-        for index in (0, 1):
-            assert torch.equal(image[classes == index].sort().values, before[classes == index].sort().values)
-
-
-def test_class_balance_weights_the_rare_class_by_the_root(data):
-    weights, labels = ARMS["class_balanced"].design(data).weights, data.slices.labels
-    share = labels.float().mean()
-    ratio = weights[labels == 1].mean() / weights[labels == 0].mean()
-    assert ratio.item() == pytest.approx(((1 - share) / share).sqrt().item(), rel=1e-4)
-
-
-def test_the_bounded_map_forgets_no_pixel_and_its_twin_has_the_same_values(data):
-    bounded, shuffled = (ARMS[name].design(data).weights for name in ("risk_map", "risk_map_shuffled"))
-    assert bounded.min() > 0
-    assert bounded.max() / bounded.min() == pytest.approx(5.0, rel=1e-4)
-    assert torch.allclose(bounded.flatten().sort().values, shuffled.flatten().sort().values)
-    assert not torch.equal(bounded, shuffled)
-
-
-def test_an_unknown_arm_is_named():
-    with pytest.raises(ValueError, match="arm='magic' is unknown; allowed: scratch, fine_tune"):
-        get_arm("magic")

@@ -1,0 +1,68 @@
+"""The figures of page 05 and of the README, each from the published records of an experiment."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from riskmap import plots
+from riskmap.findings import MAPS, Findings
+from riskmap.findings_tables import short_title
+from riskmap.harm import CHURN
+from riskmap.plan import Pair
+from riskmap.statistics import Estimate, patient_mean
+
+
+def gap_matrix(found: Findings) -> pd.DataFrame:
+    """Return the gap in Dice points as a matrix [source task, target task]; NaN where the pair was not run."""
+    gaps = [(pair.source, pair.title.split(" → ")[1], gap.mean) for pair, gap in found.gaps.items()]
+    table = pd.DataFrame(gaps, columns=["source", "target", "gap"])
+    order = [list(dict.fromkeys(table[name])) for name in ("source", "target")]
+    return table.pivot_table(index="source", columns="target", values="gap").reindex(index=order[0], columns=order[1])
+
+
+def draw_gaps(found: Findings) -> Figure:
+    """Draw the matrix of gaps, and beside it the gap of each pair against its LEEP score."""
+    figure = Figure(figsize=(13, 4.6), dpi=100, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    plots.plot_matrix(left, gap_matrix(found), title="gap: scratch − fine-tuning (Dice points); above 0 transfer hurts")
+    points = [(pair.title, found.leep(pair), gap) for pair, gap in found.gaps.items()]
+    plots.plot_against(right, points, xlabel="LEEP (nats; nearer to 0 promises more)", ylabel="gap (Dice points)")
+    return figure
+
+
+def draw_repairs(found: Findings) -> Figure:
+    """Draw what each map gains over fine-tuning on each pair, beside the gap that it had to repair."""
+    series = {"gap to repair": list(found.gaps.values())}
+    for arm in ("class_balanced", *MAPS):
+        series[short_title(arm)] = [patient_mean(found.difference(pair, arm, "fine_tune")) for pair in found.plan.pairs]
+    return _draw_series(found, series, "Dice points above fine-tuning")
+
+
+def draw_twins(found: Findings) -> Figure:
+    """Draw each map minus its shuffled twin on each pair."""
+    series = {
+        short_title(arm): [patient_mean(found.difference(pair, arm, f"{arm}_shuffled")) for pair in found.plan.pairs]
+        for arm in MAPS
+    }
+    return _draw_series(found, series, "Dice points above the map's own shuffled twin")
+
+
+def draw_pointing(found: Findings, pair: Pair) -> Figure:
+    """Draw the AUROC of each score for harm and for churn on one pair."""
+    series, names = {}, []
+    for title, event in (("harm of fine-tuning", "fine_tune"), ("churn of scratch", CHURN)):
+        means = found.pointing(pair, event)
+        names = means["score"].tolist()
+        series[title] = [Estimate(row.auroc, row.auroc_low, row.auroc_high) for row in means.itertuples()]
+    figure = Figure(figsize=(10, 0.6 * len(names) + 1.6), dpi=100, layout="constrained")
+    ax = figure.subplots()
+    plots.plot_estimates(ax, names, series, xlabel="AUROC (0.5 is chance)", reference=0.5)
+    ax.set_title(f"{pair.title}: which score points at the pixels that turn wrong?")
+    return figure
+
+
+def _draw_series(found: Findings, series: dict[str, list[Estimate]], xlabel: str) -> Figure:
+    names = [pair.title for pair in found.plan.pairs]
+    height = 0.17 * len(names) * len(series) + 1.6
+    figure = Figure(figsize=(11, max(height, 3.5)), dpi=100, layout="constrained")
+    plots.plot_estimates(figure.subplots(), names, series, xlabel=xlabel)
+    return figure

@@ -1,0 +1,246 @@
+"""The experiment: what its plan makes, that nothing is made twice, and that its tables say what its records say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from riskmap import experiment as experiment_module
+from riskmap import findings_figures as figures
+from riskmap import findings_tables as tables
+from riskmap import runs
+from riskmap.arms import ARMS
+from riskmap.experiment import Experiment, compact, cost, main, rate_table
+from riskmap.files import read_json
+from riskmap.findings import Findings
+from riskmap.harm import CHURN
+from riskmap.plan import TUNED_ARMS, Block, Pair
+from riskmap.plans import PLANS, PUBLISHED, SMOKE
+from riskmap.statistics import patient_mean
+
+PAIRS = (Pair("tiny", "FLAIR:WT", "T1ce:TC"), Pair("tiny", "T1:WT", "FLAIR:REGIONS"))
+PLAN = replace(
+    SMOKE,
+    name="tried",
+    main=replace(SMOKE.main, pairs=PAIRS),
+    controls=replace(SMOKE.controls, pairs=PAIRS[:1]),
+    few_shots=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.few_shots),
+    tuning=replace(SMOKE.tuning, pairs=PAIRS[:1]),
+)
+
+
+@pytest.fixture(scope="module")
+def done(tiny_cohort, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiment")
+    experiment = Experiment(PLAN, folder / "data", folder / "runs", folder / "results")
+    experiment.cohort = {"tiny": tiny_cohort}.__getitem__
+    assert "missing 0" not in experiment.describe()
+    experiment.run()
+    return experiment
+
+
+@pytest.fixture(scope="module")
+def found(done):
+    return Findings(PLAN, done.results_dir)
+
+
+def test_every_cell_of_the_plan_is_published_once(done):
+    published = [run["parameters"] for run in read_json(done.results_dir / "runs.json")["runs"]]
+    cells = [
+        (p["source"]["task"] if "source" in p else None, p["task"], p["arm"], p["shots"], p["seed"]) for p in published
+    ]
+    wanted = {
+        (pair.source if ARMS[arm].starts == "source" else None, pair.target, arm, shots, seed)
+        for block in PLAN.blocks
+        for pair, arm, shots, seed in block
+    }
+    assert len(cells) == len(wanted)
+    assert set(cells) == wanted
+    assert {p["part"] for p in published} == {"target_test"}
+
+
+def test_each_arm_has_its_chosen_rate_and_a_control_that_of_its_arm(done):
+    chosen = {arm: row["chosen"] for arm, row in read_json(done.results_dir / "rates.json").items()}
+    assert set(chosen) == set(TUNED_ARMS)
+    for run in read_json(done.results_dir / "runs.json")["runs"]:
+        arm = run["parameters"]["arm"]
+        assert run["parameters"]["training"]["learning_rate"] == chosen[ARMS[arm].control_of or arm]
+
+
+def test_learning_rates_are_chosen_on_validation_patients(done, tiny_cohort):
+    for spec, cohort in done.development():
+        record = runs.ensure_transfer(spec, cohort, done.out_dir, progress=False).record
+        assert set(record["parameters"]["subjects"]["scored"]) == set(tiny_cohort.part("target_val"))
+
+
+def test_nothing_is_made_twice_and_a_lost_run_is_made_again(done, monkeypatch):
+    before = {path.name: path.read_text() for path in done.results_dir.iterdir()}
+    assert done.describe().count("missing 0") == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
+        done.run()
+    assert {path.name: path.read_text() for path in done.results_dir.iterdir()} == before
+    rates = {arm: row["chosen"] for arm, row in read_json(done.results_dir / "rates.json").items()}
+    spec, cohort = done.published(rates)[-1][1]
+    place = runs.place_of(spec, cohort, done.out_dir)
+    record = read_json(place / "record.json")
+    (place / "record.json").unlink()
+    assert "published runs" in done.describe()
+    assert done.describe().endswith("missing 1")
+    done.make_runs(rates)
+    assert read_json(place / "record.json")["results"] == record["results"]
+
+
+def record_of(arm, rate, dice, target="T1ce:TC"):
+    parameters = {"task": target, "arm": arm, "shots": 1, "seed": 0, "training": {"learning_rate": rate}}
+    parameters["data"] = {"cohort": "c"}
+    return {"parameters": parameters, "results": {"patients": {"p": {"dice": [dice], "empty": [False]}}}}
+
+
+def test_the_rate_with_the_best_mean_over_pairs_is_chosen():
+    records = [record_of("fine_tune", 0.1, 0.5), record_of("fine_tune", 0.2, 0.6)]
+    records += [record_of("fine_tune", 0.1, 0.9, "T1:WT"), record_of("fine_tune", 0.2, 0.7, "T1:WT")]
+    row = rate_table(records)["fine_tune"]
+    assert row["chosen"] == 0.1
+    assert row["mean"] == {"0.1": 0.7, "0.2": 0.65}
+    assert row["pairs"]["c T1:WT"] == {"0.1": 0.9, "0.2": 0.7}
+
+
+def test_cost_counts_a_run_that_two_steps_share_once(done):
+    spec, cohort = done.development()[0]
+    run = runs.ensure_transfer(spec, cohort, done.out_dir, progress=False)
+    assert cost([run, run], 2)["runs"] == 1
+    assert cost([run], 2)["seconds"] == round(run.record["cost"]["seconds"])
+    spent = read_json(done.results_dir / "cost.json")
+    assert spent["runs"] == len(list(done.out_dir.glob("**/record.json")))
+
+
+def test_records_of_two_machines_are_not_published_as_one(done):
+    spec, cohort = done.development()[0]
+    record = runs.ensure_transfer(spec, cohort, done.out_dir, progress=False).record
+    other = {**record, "environment": {**record["environment"], "processor": "another"}}
+    with pytest.raises(ValueError, match="different environments"):
+        compact([record, other])
+
+
+def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys, tmp_path):
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Experiment, "run", interrupt)
+    assert main(["--plan", "smoke", "--results", str(tmp_path)]) == 130
+    assert "goes on where it stopped" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--jobs", "0"])
+
+
+def test_the_command_says_what_it_cost(monkeypatch, capsys, done):
+    monkeypatch.setattr(Experiment, "run", lambda self: None)
+    monkeypatch.setitem(experiment_module.PLANS, "smoke", PLAN)
+    assert main(["--plan", "smoke", "--results", str(done.results_dir.parent)]) == 0
+    assert f"{read_json(done.results_dir / 'cost.json')['runs']} runs took" in capsys.readouterr().out
+
+
+def test_differences_pair_patients_after_averaging_seeds(done, found):
+    rates = {arm: row["chosen"] for arm, row in found.rates.items()}
+    by_hand = {}
+    for pair, (spec, cohort) in done.published(rates):
+        if pair == PAIRS[0] and spec.shots == 1 and spec.arm in ("scratch", "fine_tune"):
+            record = runs.ensure_transfer(spec, cohort, done.out_dir, progress=False).record
+            for patient, score in record["results"]["patients"].items():
+                by_hand.setdefault((patient, spec.arm), []).append(np.mean(score["dice"]))
+    assert {len(values) for values in by_hand.values()} == {2}
+    difference = found.difference(PAIRS[0], "scratch", "fine_tune")
+    for patient, value in difference.items():
+        expected = 100 * (np.mean(by_hand[patient, "scratch"]) - np.mean(by_hand[patient, "fine_tune"]))
+        assert value == pytest.approx(expected, abs=1e-2)
+    assert found.gaps[PAIRS[0]] == patient_mean(difference)
+
+
+def test_a_mean_over_pairs_counts_each_pair_alike(found):
+    each = [found.difference(pair, "focal", "fine_tune").mean() for pair in PAIRS]
+    assert found.over_pairs(PAIRS, "focal", "fine_tune").mean == pytest.approx(np.mean(each))
+    assert found.over_pairs((), "focal", "fine_tune") is None
+    assert len(found.per_patient_over_pairs(PAIRS, "focal", "fine_tune")) == 2
+
+
+def test_an_arm_that_was_not_run_is_named(found):
+    with pytest.raises(ValueError, match="no run of l2_sp for T1:WT → FLAIR:REGIONS with 1 target"):
+        found.difference(PAIRS[1], "l2_sp", "fine_tune")
+
+
+def test_tables_hold_every_pair_and_arm(found):
+    titles = [pair.title for pair in PAIRS]
+    table = tables.pair_table(found)
+    assert table["pair"].tolist() == titles
+    assert table["gap [95 %]"][0] == tables.points(found.gaps[PAIRS[0]])
+    assert len(tables.arm_table(found)) == len(PLAN.main.arms) - 2
+    twins = tables.twin_table(found)
+    assert twins["pair"].tolist() == [*titles, "mean of all pairs"]
+    twin = patient_mean(found.difference(PAIRS[1], "risk_map_focused", "risk_map_focused_shuffled"))
+    assert twins["1 + 20 r"][1] == tables.points(twin)
+    assert tables.control_table(found)["arm"].tolist() == [ARMS[arm].title for arm in PLAN.controls.arms]
+    assert tables.shots_gains(found)["k"].tolist() == [2]
+    assert tables.rate_choices(found)["chosen"].isin(["0.002", "0.006"]).all()
+    assert tables.harm_table(found)["pair"].tolist() == titles
+    assert tables.pointing_table(found)["pair"].tolist() == titles
+
+
+def test_only_whole_intervals_below_zero_are_called_losses(found):
+    for row in tables.losses(found).itertuples():
+        high = float(row[4].split(", ")[1].rstrip("]"))
+        assert high <= 0
+
+
+def test_harm_is_counted_against_scratch_and_churn_against_the_next_seed(done, found):
+    rates = {arm: row["chosen"] for arm, row in found.rates.items()}
+    scratch = {
+        spec.seed: runs.ensure_transfer(spec, cohort, done.out_dir, progress=False).predictions()
+        for pair, (spec, cohort) in done.published(rates)
+        if pair == PAIRS[0] and spec.arm == "scratch" and spec.shots == 1
+    }
+    changes = found.harm["changes"]
+    churn = changes.loc[(changes["arm"] == CHURN) & (changes["target"] == "T1ce:TC") & (changes["seed"] == 0)]
+    for row in churn.itertuples():
+        differ = (scratch[0][row.patient] != scratch[1][row.patient]).any()
+        assert (row.harmed + row.repaired > 0) == differ
+        assert row.excess == pytest.approx(0.0)
+    assert set(changes["arm"]) == {*PLAN.harm_arms, CHURN}
+    assert set(found.harm["pointing"]["event"]) == {"fine_tune", CHURN}
+
+
+def test_the_summary_answers_each_question_with_an_estimate(found):
+    text = tables.summary(found)
+    estimate = found.over_pairs(PAIRS, "risk_map_focused", "risk_map_focused_shuffled")
+    assert f"{tables.points(estimate)} Dice points over 2 pairs: **{estimate.verdict()}**" in text
+    assert "simulated" in text
+
+
+def test_figures_show_every_pair_and_series(found):
+    gaps = figures.draw_gaps(found)
+    cells = [text.get_text() for text in gaps.axes[0].texts]
+    assert cells.count("not run") == 2
+    assert f"{found.gaps[PAIRS[0]].mean:+.1f}" in cells
+    for figure, series in ((figures.draw_repairs(found), 5), (figures.draw_twins(found), 3)):
+        ax = figure.axes[0]
+        assert [label.get_text() for label in ax.get_yticklabels()] == [pair.title for pair in PAIRS]
+        assert len(ax.get_legend().get_texts()) == len(ax.containers) == series
+    pointing = figures.draw_pointing(found, PAIRS[0]).axes[0]
+    assert "hardness" in [label.get_text() for label in pointing.get_yticklabels()]
+
+
+def test_the_published_plan_is_the_fair_one():
+    """Development cohorts are none of the published ones, and the main table has its seeds, controls and twins."""
+    plan = PUBLISHED
+    published = {pair.cohort for block in plan.blocks for pair in block.pairs}
+    assert published.isdisjoint({pair.cohort for pair in plan.tuning.pairs} | {"fets2021_simulated"})
+    assert len(plan.main.seeds) >= 5
+    assert {"scratch", "fine_tune", "class_balanced", "focal", "top_k"} <= set(plan.main.arms)
+    run = {arm for block in plan.blocks for arm in block.arms}
+    assert {arm for arm in ARMS if arm not in ("risk_map", "risk_map_shuffled")} == run
+    assert set(PLANS) == {"published", "smoke"}
+
+
+def test_a_block_with_an_unknown_arm_is_refused():
+    with pytest.raises(ValueError, match="arm='magic'"):
+        Block(PAIRS, ("magic",), (1,), (0,))
