@@ -6,7 +6,9 @@ import nbformat
 import pytest
 
 from riskmap import publish, report
+from riskmap.arms import ARMS
 from riskmap.files import digest_of, read_json
+from riskmap.findings import Findings
 from riskmap.paths import PROJECT_ROOT
 
 
@@ -15,16 +17,57 @@ def records():
     return read_json(publish.PUBLISHED)
 
 
-def test_the_readme_shows_what_the_records_say(records):
+@pytest.fixture(scope="module")
+def found():
+    return Findings()
+
+
+def test_the_readme_shows_what_the_records_say(records, found):
     text = publish.README.read_text(encoding="utf-8")
-    assert publish.replace_section(text, "tutorial-table", report.readme_section(records)) == text, (
-        "run: python -m riskmap.publish"
-    )
+    assert publish.readme_text(text, records, found) == text, "run: python -m riskmap.publish"
 
 
 @pytest.mark.parametrize("figure", [publish.FIGURE, publish.HARM_FIGURE], ids=lambda path: path.stem)
 def test_the_figures_were_drawn_from_these_records(figure, records):
     assert publish.figure_digest(figure) == digest_of(records), "run: python -m riskmap.publish"
+
+
+@pytest.mark.parametrize("figure", [publish.REPAIRS_FIGURE, publish.TWINS_FIGURE], ids=lambda path: path.stem)
+def test_the_figures_of_the_experiment_were_drawn_from_its_records(figure, found):
+    assert publish.figure_digest(figure) == digest_of(found.digest), "run: python -m riskmap.publish"
+
+
+def test_the_experiment_that_is_published_is_the_one_that_is_planned(found):
+    """Every run of the plan is there, on simulated cohorts that say so, with its arm's rate and no test patient in
+    training; none of its cohorts served a choice."""
+    published = [run["parameters"] for run in read_json(found.folder / "runs.json")["runs"]]
+    wanted = {cell for block in found.plan.blocks for cell in block}
+    cells = {
+        (pair, p["arm"], p["shots"], p["seed"])
+        for p in published
+        for pair in {pair for pair, *_ in wanted}
+        if (p["data"]["cohort"], p["task"]) == (pair.cohort, pair.target)
+        and p.get("source", {}).get("task", pair.source) == pair.source
+    }
+    assert wanted <= cells
+    assert all(p["data"]["simulated"] for p in published)
+    assert all(set(p["subjects"]["train"]).isdisjoint(p["subjects"]["scored"]) for p in published)
+    rates = {arm: row["chosen"] for arm, row in found.rates.items()}
+    assert all(p["training"]["learning_rate"] == rates[ARMS[p["arm"]].control_of or p["arm"]] for p in published)
+    for arm, row in found.rates.items():
+        assert row["mean"][f"{row['chosen']:g}"] == max(row["mean"].values()), arm
+
+
+def test_the_main_table_has_enough_patients_and_seeds(found):
+    for pair in found.plan.pairs:
+        rows = found.rows(pair, found.plan.main.arms)
+        assert rows["patient"].nunique() >= 12, pair.title
+        assert rows["seed"].nunique() >= 5, pair.title
+
+
+def test_the_records_stay_small():
+    """A clone should not carry more than a few megabytes of results."""
+    assert sum(path.stat().st_size for path in publish.RESULTS.rglob("*.json")) < 3e6
 
 
 def test_the_published_records_are_honest(records):
