@@ -4,9 +4,9 @@ import argparse
 
 import torch
 
-from benchmarks import leep, loss
+from benchmarks import explorers, leep, loss
 
-BENCHMARKS = {"leep": leep.main, "loss": loss.main}
+BENCHMARKS = {"explorers": explorers.main, "leep": leep.main, "loss": loss.main}
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""The front door: ``python -m riskmap tutorial|test|lab|bench|clean``. Runs on a bare Python."""
+"""The front door: ``python -m riskmap tutorial|test|test-browser|lab|bench|experiment|clean``.
+
+It runs on a bare Python.
+"""
 
 from riskmap.python_version import require_supported_python
 
@@ -22,6 +25,7 @@ COMMANDS: dict[str, list[list[str]]] = {
         ["-m", "ruff", "format", "--check", "."],
         ["-m", "pytest"],
     ],
+    "test-browser": [["-m", "riskmap.browser"]],
     "lab": [["-m", "jupyter", "lab", "notebooks/00_start_here.ipynb"]],
     "bench": [["-m", "benchmarks"]],
     "experiment": [["-m", "riskmap.experiment"]],

@@ -33,8 +33,16 @@ class RequirementCheck:
 
 def read_requirements(pyproject: Path) -> list[str]:
     """Return the requirements of a pyproject.toml, those of its ``test`` extra included."""
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    return project["dependencies"] + project.get("optional-dependencies", {}).get("test", [])
+    return _project_table(pyproject)["dependencies"] + read_extra(pyproject, "test")
+
+
+def read_extra(pyproject: Path, extra: str) -> list[str]:
+    """Return the requirements of one extra of a pyproject.toml; none when it has no such extra."""
+    return _project_table(pyproject).get("optional-dependencies", {}).get(extra, [])
+
+
+def _project_table(pyproject: Path) -> dict[str, Any]:
+    return tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
 
 
 def check_requirement(requirement: str) -> RequirementCheck:

@@ -11,9 +11,14 @@ from riskmap.plan import Pair
 from riskmap.statistics import Estimate, patient_mean
 
 
-def gap_matrix(found: Findings) -> pd.DataFrame:
-    """Return the gap in Dice points as a matrix [source task, target task]; NaN where the pair was not run."""
-    gaps = [(pair.source, pair.title.split(" → ")[1], gap.mean) for pair, gap in found.gaps.items()]
+def cell_of(pair: Pair) -> tuple[str, str]:
+    """Return the row and the column of a pair in :func:`gap_matrix`."""
+    return pair.source, pair.title.split(" → ")[1]
+
+
+def gap_matrix(found: Findings, arm: str = "fine_tune") -> pd.DataFrame:
+    """Return an arm's gap in Dice points as a matrix [source task, target task]; NaN where the pair was not run."""
+    gaps = [(*cell_of(pair), found.difference(pair, "scratch", arm).mean()) for pair in found.plan.pairs]
     table = pd.DataFrame(gaps, columns=["source", "target", "gap"])
     order = [list(dict.fromkeys(table[name])) for name in ("source", "target")]
     return table.pivot_table(index="source", columns="target", values="gap").reindex(index=order[0], columns=order[1])

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgba
-from matplotlib.patches import Patch
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from riskmap.statistics import Estimate
@@ -131,7 +132,7 @@ def plot_harm(
     title: str = "",
     names: tuple[str, str] = ("harmed", "repaired"),
 ) -> Axes:
-    """Draw the pixels that transfer harmed (vermilion) and repaired (blue) over the slice, with the true outline.
+    """Draw the pixels that transfer harmed (vermilion) and repaired (blue, dotted) over the slice, with the truth.
 
     Args:
         ax: where to draw.
@@ -144,8 +145,11 @@ def plot_harm(
     for mask, colour in ((harmed, VERMILION), (repaired, SKY)):
         layer = np.ma.masked_where(~mask.T, np.ones(mask.T.shape))
         ax.imshow(layer, cmap=ListedColormap([colour]), origin="lower", interpolation="nearest", alpha=0.9)
-    handles = [Patch(color=VERMILION, label=names[0]), Patch(color=SKY, label=names[1])]
-    ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+    # dots, so that the two are told apart without colour as well
+    dots = {"linestyle": "none", "marker": ".", "color": "black", "markersize": 1.8}
+    ax.plot(*np.nonzero(repaired), **dots)
+    handles = [Patch(color=VERMILION), (Patch(color=SKY), Line2D([], [], **dots | {"markersize": 4}))]
+    ax.legend(handles, names, loc="lower center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
     return ax
 
 
@@ -182,7 +186,16 @@ def plot_training(
     return list(axes)
 
 
-def plot_patients(ax: Axes, scores: pd.DataFrame, *, order: Sequence[str], titles: Mapping[str, str]) -> Axes:
+def plot_patients(
+    ax: Axes,
+    scores: pd.DataFrame,
+    *,
+    order: Sequence[str],
+    titles: Mapping[str, str],
+    ylabel: str = "Dice",
+    limits: tuple[float, float] = (0.0, 1.0),
+    highlight: str | None = None,
+) -> Axes:
     """Draw the Dice of every patient, one column of dots per arm, the mean as a bar.
 
     Args:
@@ -190,6 +203,8 @@ def plot_patients(ax: Axes, scores: pd.DataFrame, *, order: Sequence[str], title
         scores: columns arm, patient, dice (already averaged over seeds).
         order: arms from left to right.
         titles: name of each arm for the axis.
+        ylabel, limits: of the axis, where ``dice`` holds something made from Dice.
+        highlight: an arm whose name is set in bold.
     """
     for place, arm in enumerate(order):
         dice = scores.loc[scores["arm"] == arm].sort_values("patient")["dice"].to_numpy()
@@ -199,12 +214,23 @@ def plot_patients(ax: Axes, scores: pd.DataFrame, *, order: Sequence[str], title
         ax.plot(place + offsets, dice, linestyle="none", marker=marker, color=colour, alpha=0.7, markersize=6)
         ax.hlines(dice.mean(), place - 0.3, place + 0.3, color="black", linewidth=2)
     ax.set_xticks(range(len(order)), [fill(titles[arm], 15) for arm in order], fontsize=9)
-    ax.set(ylabel="Dice per patient", ylim=(0, 1))
+    for arm, label in zip(order, ax.get_xticklabels(), strict=True):
+        label.set_fontweight("bold" if arm == highlight else "normal")
+    ax.set(ylabel=f"{ylabel} per patient", ylim=limits)
     ax.grid(axis="y", alpha=0.3)
     return ax
 
 
-def plot_shots(ax: Axes, curve: pd.DataFrame, *, order: Sequence[str], titles: Mapping[str, str]) -> Axes:
+def plot_shots(
+    ax: Axes,
+    curve: pd.DataFrame,
+    *,
+    order: Sequence[str],
+    titles: Mapping[str, str],
+    ylabel: str = "Dice",
+    limits: tuple[float, float] = (0.0, 1.0),
+    highlight: str | None = None,
+) -> Axes:
     """Draw Dice against the number of target patients, one line per arm, bars from ``low`` to ``high``.
 
     Args:
@@ -212,6 +238,8 @@ def plot_shots(ax: Axes, curve: pd.DataFrame, *, order: Sequence[str], titles: M
         curve: columns arm, shots, dice, low, high.
         order: arms in the order of the legend.
         titles: name of each arm for the legend.
+        ylabel, limits: of the axis, where ``dice`` holds something made from Dice.
+        highlight: an arm whose line is drawn thick.
     """
     shots = sorted(curve["shots"].unique())
     for place, arm in enumerate(order):
@@ -219,9 +247,10 @@ def plot_shots(ax: Axes, curve: pd.DataFrame, *, order: Sequence[str], titles: M
         colour, marker = arm_style(arm)
         where = np.arange(len(shots)) + (place - (len(order) - 1) / 2) * 0.07
         spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["dice"].to_numpy())
-        ax.errorbar(where, rows["dice"], yerr=spread, color=colour, marker=marker, label=titles[arm], capsize=3)
+        style = {"color": colour, "marker": marker, "capsize": 3, "linewidth": 4 if arm == highlight else 1.5}
+        ax.errorbar(where, rows["dice"], yerr=spread, label=titles[arm], **style)
     ax.set_xticks(range(len(shots)), shots)
-    ax.set(xlabel="target patients (k)", ylabel="Dice", ylim=(0, 1))
+    ax.set(xlabel="target patients (k)", ylabel=ylabel, ylim=limits)
     ax.grid(alpha=0.3)
     ax.legend(frameon=False, loc="upper left")
     return ax
@@ -239,8 +268,11 @@ def plot_table(ax: Axes, table: np.ndarray, *, rows: Sequence[str], columns: Seq
     return ax
 
 
-def plot_matrix(ax: Axes, matrix: pd.DataFrame, *, title: str = "") -> Axes:
-    """Draw signed numbers [rows, columns] as a heat map, white at 0, the number in each cell; NaN leaves it empty."""
+def plot_matrix(ax: Axes, matrix: pd.DataFrame, *, title: str = "", marked: tuple[str, str] | None = None) -> Axes:
+    """Draw signed numbers [rows, columns] as a heat map, white at 0, the number in each cell; NaN leaves it empty.
+
+    The cell ``marked`` (row, column) gets a frame.
+    """
     values = matrix.to_numpy(dtype=float)
     limit = max(float(np.nanmax(np.abs(values))), 1e-6)
     ax.imshow(np.ma.masked_invalid(values), cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")
@@ -250,6 +282,11 @@ def plot_matrix(ax: Axes, matrix: pd.DataFrame, *, title: str = "") -> Axes:
             ax.text(column, row, f"{value:+.1f}", ha="center", va="center", color=colour, fontsize=12)
         else:
             ax.text(column, row, "not run", ha="center", va="center", color=GREY, fontsize=9)
+    if marked is not None:
+        corner = (matrix.columns.get_loc(marked[1]) - 0.46, matrix.index.get_loc(marked[0]) - 0.46)
+        # black on white, to stand out on every colour
+        for colour, width in (("white", 6), ("black", 3)):
+            ax.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor=colour, linewidth=width))
     ax.set_xticks(range(matrix.shape[1]), [fill(str(name), 14) for name in matrix.columns])
     ax.set_yticks(range(matrix.shape[0]), matrix.index)
     ax.set(xlabel="target task", ylabel="source task")
@@ -336,7 +373,8 @@ def plot_hardness_histogram(ax: Axes, hardness: np.ndarray, labels: np.ndarray, 
 
 def _finish_picture(ax: Axes, title: str, sides: bool) -> Axes:
     ax.set_xticks([])
-    ax.set_yticks([])
+    # an axis that is not shown costs nothing; the other one may carry a label below the picture
+    ax.yaxis.set_visible(False)
     ax.set_title(title)
     if sides:
         style = {"color": "white", "fontsize": 9, "transform": ax.transAxes, "ha": "center", "va": "center"}

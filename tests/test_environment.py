@@ -150,7 +150,8 @@ def test_lock_fits_the_requirements():
     pins = [Requirement(line) for line in (PROJECT_ROOT / "constraints.txt").read_text().splitlines() if line[0] != "#"]
     locked = {canonicalize_name(pin.name): pin for pin in pins}
     assert all(str(pin.specifier).startswith("==") and "+" not in str(pin) for pin in pins)
-    for requirement in map(Requirement, check_env.read_requirements(PYPROJECT)):
+    wanted = [*check_env.read_requirements(PYPROJECT), *check_env.read_extra(PYPROJECT, "browser")]
+    for requirement in map(Requirement, wanted):
         version = str(locked[canonicalize_name(requirement.name)].specifier).removeprefix("==")
         assert requirement.specifier.contains(version), requirement
 
@@ -168,6 +169,7 @@ def test_conda_environment_names_the_same_requirements():
     ("arguments", "commands"),
     [
         (["bench"], [["-m", "benchmarks"]]),
+        (["test-browser", "-k", "02"], [["-m", "riskmap.browser", "-k", "02"]]),
         (["bench", "--help"], [["-m", "benchmarks", "--help"]]),
         (["tutorial", "--profile", "smoke"], [["-m", "riskmap.tutorial", "--profile", "smoke"]]),
         (

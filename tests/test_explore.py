@@ -1,17 +1,50 @@
 """Explorers: every control is really moved to both ends, and the picture is compared."""
 
+from io import BytesIO
+
 import ipywidgets as widgets
+import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 
+from benchmarks import made_up
+from riskmap import plots_explorers as drawing
 from riskmap.cohort import Task
-from riskmap.explore import explore_cohort, explore_risk_map
+from riskmap.explore import (
+    explore_cohort,
+    explore_few_shot,
+    explore_gap_matrix,
+    explore_leep,
+    explore_predictions,
+    explore_risk_map,
+)
+from riskmap.explore_leep import binary_source
+from riskmap.explorer import Explorer, choice, number_slider, panels, wipe
 from riskmap.leep import LeepStatistics
 from riskmap.networks import NetworkConfig, build_network
+from riskmap.plans import SMOKE
 from riskmap.prediction import predict_probabilities
+from riskmap.runs import Run
 from riskmap.slices import load_slices
+from riskmap.statistics import Estimate
 
 TASK = Task.parse("T1ce:TC")
+CONTROLS = {
+    "cohort_explorer": ("patient", "sequence", "height", "label"),
+    "risk_explorer": (*("patient", "height", "scaling", "weighting", "base", "ceiling", "smoothing", "opacity"),),
+    "leep_explorer": ("prevalence", "accuracy", "confidence"),
+    "predictions_explorer": ("reference", "other", "patient", "height"),
+    "few_shot_explorer": ("metric", "arm", "k"),
+    "gap_explorer": ("pair", "arm"),
+}
+every_explorer = pytest.mark.parametrize("fixture", CONTROLS)
+
+
+@pytest.fixture(scope="module")
+def cohort_explorer(tiny_cohort):
+    return explore_cohort(tiny_cohort, "WT", tiny_cohort.part("target_test"))
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +58,53 @@ def risk_explorer(tiny_cohort):
 
 
 @pytest.fixture(scope="module")
-def cohort_explorer(tiny_cohort):
-    return explore_cohort(tiny_cohort, "WT", tiny_cohort.part("target_test"))
+def leep_explorer():
+    return explore_leep()
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_cohort, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return {f"run {seed}": made_up.make_run(folder / str(seed), tiny_cohort, TASK, seed) for seed in range(3)}
+
+
+@pytest.fixture(scope="module")
+def predictions_explorer(tiny_cohort, runs):
+    return explore_predictions(tiny_cohort, TASK, runs)
+
+
+@pytest.fixture(scope="module")
+def few_shot_scores():
+    return made_up.make_few_shot_scores(SMOKE, patients=4)
+
+
+@pytest.fixture(scope="module")
+def few_shot_explorer(few_shot_scores):
+    return explore_few_shot(few_shot_scores)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return made_up.make_findings(tmp_path_factory.mktemp("records"), SMOKE, patients=4)
+
+
+@pytest.fixture(scope="module")
+def gap_explorer(found):
+    return explore_gap_matrix(found)
+
+
+@pytest.fixture
+def small_explorer():
+    """An explorer whose sentence is its only control's value."""
+
+    def draw(number):
+        (ax,) = figure.axes
+        wipe(ax)
+        ax.plot([0, number])
+        return f"1 < {number:g}"
+
+    figure = panels(1, width=3, height=2)
+    return Explorer(figure, {"number": number_slider("number", 2.0, 1.0, 9.0, 1.0)}, draw, [{}, {"number": 9.0}])
 
 
 def shown(explorer):
@@ -37,37 +115,107 @@ def shown(explorer):
 def ends(control):
     """Return values of the control that stand for both ends."""
     if isinstance(control, widgets.Dropdown):
-        return [control.options[0], control.options[-1]]
+        # what is chosen, whether options are plain values or pairs of title and value
+        values = [option[1] if isinstance(option, tuple) else option for option in control.options]
+        return [values[0], values[-1]]
     return [control.min, control.max]
 
 
-@pytest.mark.parametrize(
-    ("fixture", "name"),
-    [("cohort_explorer", name) for name in ("patient", "height", "label")]
-    + [
-        ("risk_explorer", name)
-        for name in ("patient", "height", "scaling", "weighting", "base", "smoothing", "opacity")
-    ],
-)
-def test_moving_a_control_changes_picture_and_moving_back_restores_it(fixture, name, request):
+@pytest.mark.parametrize(("fixture", "name"), [(fixture, name) for fixture in CONTROLS for name in CONTROLS[fixture]])
+def test_moving_a_control_changes_picture_and_sentence_and_moving_back_restores_them(fixture, name, request):
     explorer = request.getfixturevalue(fixture)
     control = explorer.controls[name]
-    start = control.value
-    seen = {start: shown(explorer)}
+    start, sentence = control.value, explorer.sentence.value
+    seen, said = {start: shown(explorer)}, {sentence}
     for value in ends(control):
         control.value = value
         seen[value] = shown(explorer)
+        said.add(explorer.sentence.value)
     control.value = start
-    assert len(set(seen.values())) > 1, "no end of the control changes the picture"
+    # the outermost slices are both empty
+    different = 2 if name == "height" else len(seen)
+    assert len(set(seen.values())) >= max(different, 2), "an end has the picture of another place"
+    assert name == "opacity" or len(said) > 1, "the sentence follows"
     assert shown(explorer) == seen[start], "moving back restores the picture"
+    assert explorer.sentence.value == sentence
 
 
-def test_the_sentence_follows_the_slider(risk_explorer):
+@every_explorer
+def test_every_control_is_tested_and_can_be_used_with_the_keyboard(fixture, request):
+    explorer = request.getfixturevalue(fixture)
+    assert set(explorer.controls) == set(CONTROLS[fixture])
+    for control in explorer.controls.values():
+        assert control.description, "a label in plain words"
+        assert isinstance(control, widgets.Dropdown | widgets.IntSlider | widgets.FloatSlider)
+        assert getattr(control, "continuous_update", True), "the picture follows while dragging"
+
+
+@every_explorer
+def test_a_page_without_a_kernel_shows_a_described_picture_whatever_was_moved(fixture, request):
+    explorer = request.getfixturevalue(fixture)
+    before = shown(explorer)
+    bundle, metadata = explorer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    strip = Image.open(BytesIO(bundle["image/png"]))
+    assert strip.height > Image.open(BytesIO(before)).height * len(explorer._strip), "each setting and its sentence"
+    alt = metadata["image/png"]["alt"]
+    assert all(f" {number}. " in alt for number in range(1, len(explorer._strip) + 1))
+    moved = {name: control.value for name, control in explorer.controls.items()}
+    for control in explorer.controls.values():
+        control.value = ends(control)[-1]
+    del explorer._static
+    bundle_later, metadata_later = explorer._repr_mimebundle_()
+    assert (bundle_later["image/png"], metadata_later) == (bundle["image/png"], metadata)
+    for name, value in moved.items():
+        explorer.controls[name].value = value
+    assert shown(explorer) == before, "the strip left the live picture as it was"
+
+
+def test_an_error_in_drawing_reaches_the_one_who_moved_the_slider_and_the_page(small_explorer, monkeypatch):
+    def broken(number):
+        raise RuntimeError(f"cannot draw {number:g}")
+
+    monkeypatch.setattr(small_explorer, "_draw", broken)
+    with pytest.raises(RuntimeError, match="cannot draw 3"):
+        small_explorer.controls["number"].value = 3.0
+    assert "cannot draw 3" in small_explorer.sentence.value
+
+
+def test_the_sentence_is_text_and_the_picture_has_a_name(small_explorer):
+    assert "1 &lt; 2" in small_explorer.sentence.value
+    assert "sentence below" in small_explorer.picture.tooltip
+    assert small_explorer._repr_mimebundle_()[1]["image/png"]["alt"].endswith("1. 1 < 2 2. 1 < 9")
+
+
+def test_wiping_leaves_nothing_behind_and_keeps_the_ticks():
+    ax = Figure().subplots()
+    ax.set_xticks([0.25], ["quarter"])
+    ax.bar([0], [1], label="bar")
+    ax.errorbar([0], [1], yerr=[1], label="errorbar")
+    ax.imshow(np.zeros((2, 2)))
+    ax.text(0, 0, "text")
+    ax.contour(np.eye(3))
+    ax.legend()
+    wipe(ax)
+    assert not [*ax.images, *ax.collections, *ax.lines, *ax.patches, *ax.texts, *ax.containers]
+    assert ax.get_legend() is None
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["quarter"]
+
+
+def test_a_choice_starts_with_the_value_it_is_given():
+    assert choice("arm", [("First", 1), ("Second", 2)], 2).value == 2
+    assert choice("arm", ["a", "b"]).value == "a"
+
+
+def test_the_risk_explorer_counts_the_weights(risk_explorer):
     first = risk_explorer.sentence.value
     assert "carries" in first, "the first slice shown holds foreground"
     risk_explorer.controls["base"].value = 1.0
     assert "weights from 1.00 to 1.00" in risk_explorer.sentence.value
     risk_explorer.controls["base"].value = 10.0
+    risk_explorer.controls["ceiling"].value = 3.0
+    assert "weights from 1.00 to 3.00" in risk_explorer.sentence.value
+    risk_explorer.controls["ceiling"].value = 30.0
     assert risk_explorer.sentence.value == first
     middle = risk_explorer.controls["height"].value
     risk_explorer.controls["height"].value = 0
@@ -75,23 +223,133 @@ def test_the_sentence_follows_the_slider(risk_explorer):
     risk_explorer.controls["height"].value = middle
 
 
-@pytest.mark.parametrize("fixture", ["cohort_explorer", "risk_explorer"])
-def test_a_page_without_a_kernel_shows_a_plain_picture(fixture, request):
-    explorer = request.getfixturevalue(fixture)
-    before = shown(explorer)
-    bundle, metadata = explorer._repr_mimebundle_()
-    assert metadata["image/png"]["alt"].endswith(explorer._sentence)
-    assert bundle["image/png"].startswith(b"\x89PNG")
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    explorer.controls["height"].value += 1
-    explorer.controls["height"].value -= 1
-    assert shown(explorer) == before, "the strip left the live picture as it was"
+@pytest.mark.parametrize(("accuracy", "confidence"), [(0.9, 0.8), (0.0, 1.0), (0.29, 0.5)])
+def test_the_binary_source_is_as_right_and_as_sure_as_asked(accuracy, confidence):
+    softmax, labels = binary_source(0.07, accuracy, confidence)
+    of_label = softmax[0].gather(0, labels)
+    assert labels.double().mean().item() == pytest.approx(0.07)
+    for label in (0, 1):
+        expected = accuracy * confidence + (1 - accuracy) * (1 - confidence)
+        assert of_label[labels == label].mean().item() == pytest.approx(expected)
 
 
-def test_an_error_in_drawing_reaches_the_one_who_moved_the_slider(cohort_explorer, monkeypatch):
-    def broken(**values):
-        raise RuntimeError(f"cannot draw slice {values['height']}")
+@pytest.mark.parametrize("name", ["accuracy", "confidence"])
+def test_a_source_that_knows_nothing_is_class_weighting(leep_explorer, name):
+    def heights():
+        bars = leep_explorer.figure.axes[2].containers
+        return [np.array([patch.get_height() for patch in container.patches]) for container in bars]
 
-    monkeypatch.setattr(cohort_explorer, "_draw", broken)
-    with pytest.raises(RuntimeError, match="cannot draw slice 3"):
-        cohort_explorer.controls["height"].value = 3
+    control, sentence = leep_explorer.controls[name], leep_explorer.sentence.value
+    start = control.value
+    assert not np.allclose(*heights())
+    assert "knows nothing:" not in sentence
+    control.value = 0.5
+    np.testing.assert_allclose(*heights())
+    np.testing.assert_allclose(heights()[0], -np.log([0.9, 0.9, 0.1, 0.1]))
+    assert "knows nothing:" in leep_explorer.sentence.value
+    control.value = start
+
+
+def test_predictions_start_where_the_harm_is_largest(predictions_explorer, runs, tiny_cohort):
+    values = predictions_explorer.values()
+    assert (values["reference"], values["other"]) == ("run 0", "run 1")
+    truth = tiny_cohort.labels(values["patient"], "TC")
+    first, second = (runs[title].predictions()[values["patient"]] for title in ("run 0", "run 1"))
+    harmed = ((first == truth) & (second != truth)).sum((0, 1))
+    assert harmed[values["height"]] == harmed.max()
+    assert f"{harmed.max()} and" in predictions_explorer.sentence.value
+    dice = runs["run 1"].record["results"]["patients"][values["patient"]]["dice"][0]
+    assert f"{dice:.3f} with run 1" in predictions_explorer.sentence.value
+
+
+def test_a_run_against_itself_changes_nothing(predictions_explorer):
+    predictions_explorer.controls["other"].value = "run 0"
+    assert "0.0% of the pixels are harmed" in predictions_explorer.sentence.value
+    predictions_explorer.controls["other"].value = "run 1"
+
+
+def test_a_patient_without_any_foreground_is_said_to_have_none(tiny_cohort, tmp_path, runs, monkeypatch):
+    empty = tiny_cohort.part("target_test")[0]
+    labels = type(tiny_cohort).labels
+
+    def blank(self, subject, target):
+        return labels(self, subject, target) * np.uint8(subject != empty)
+
+    monkeypatch.setattr(type(tiny_cohort), "labels", blank)
+    blanked = {f"run {seed}": made_up.make_run(tmp_path / str(seed), tiny_cohort, TASK, seed) for seed in (0, 1)}
+    explorer = explore_predictions(tiny_cohort, TASK, blanked)
+    assert explorer.controls["patient"].value != empty
+    explorer.controls["patient"].value = empty
+    assert "Neither the truth nor a prediction" in explorer.sentence.value
+
+
+def test_runs_that_cannot_be_compared_are_refused(tiny_cohort, runs):
+    with pytest.raises(ValueError, match="two or more"):
+        explore_predictions(tiny_cohort, TASK, {"run 0": runs["run 0"]})
+    other = Run(runs["run 1"].folder, {"results": {"patients": {"someone": {}}}})
+    with pytest.raises(ValueError, match="the same patients"):
+        explore_predictions(tiny_cohort, TASK, {"run 0": runs["run 0"], "run 1": other})
+
+
+def test_few_shot_gain_and_gap_are_paired_differences(few_shot_explorer, few_shot_scores):
+    rows = few_shot_scores.loc[few_shot_scores["shots"] == 2]
+    mean = rows.groupby("arm")["dice"].mean()
+    few_shot_explorer.controls["k"].value = 2
+    few_shot_explorer.controls["metric"].value = "gap to scratch"
+    gap = 100 * (mean["scratch"] - mean["fine_tune"])
+    assert f"k = 2: gap to scratch {gap:+.1f} [" in few_shot_explorer.sentence.value
+    few_shot_explorer.controls["metric"].value = "gain over fine-tuning"
+    assert "is 0" in few_shot_explorer.sentence.value, "fine-tuning against itself"
+    few_shot_explorer.controls["arm"].value = "scratch"
+    assert f"k = 2: gain over fine-tuning {gap:+.1f} [" in few_shot_explorer.sentence.value
+    for name, value in {"metric": "Dice", "arm": "fine_tune", "k": 1}.items():
+        few_shot_explorer.controls[name].value = value
+
+
+def test_few_shots_without_scratch_are_refused(few_shot_scores):
+    with pytest.raises(ValueError, match="scratch and fine_tune"):
+        explore_few_shot(few_shot_scores.loc[few_shot_scores["arm"] != "scratch"])
+
+
+def test_the_gap_of_the_marked_pair_is_said_with_its_interval(gap_explorer, found):
+    pair = found.plan.pairs[1]
+    start = gap_explorer.controls["pair"].value
+    gap_explorer.controls["pair"].value = pair.title
+    sentence = gap_explorer.sentence.value.replace("&gt;", ">")
+    assert pair.title in sentence
+    assert found.gaps[pair].text(digits=1, signed=True) in sentence
+    frame = gap_explorer.figure.axes[0].patches[-1]
+    assert frame.get_xy() == pytest.approx((1 - 0.46, 1 - 0.46)), "the second pair lies on the diagonal"
+    gap_explorer.controls["pair"].value = start
+
+
+def test_a_window_is_square_and_holds_the_mask():
+    mask = np.zeros((20, 20), dtype=bool)
+    mask[5:9, 6] = True
+    assert drawing.window_of(mask, margin=1) == ((3.5, 9.5), (3.0, 9.0))
+
+
+def test_differences_are_told_apart_by_their_marks():
+    ax = Figure().subplots()
+    drawing.plot_differences(ax, [2.0, -1.0, 3.0], Estimate(4 / 3, -1.0, 3.0), ylabel="gap", sides=("up", "down"))
+    above, below = ax.lines[:2]
+    assert (above.get_ydata().tolist(), above.get_marker()) == ([2.0, 3.0], "^")
+    assert (below.get_ydata().tolist(), below.get_marker()) == ([-1.0], "o")
+    assert [text.get_text() for text in ax.get_legend().get_texts()][:2] == ["up: 2 of 3", "down: 1 of 3"]
+
+
+def test_bars_carry_their_numbers_and_a_missing_one_says_so():
+    ax = Figure().subplots()
+    drawing.plot_bars(ax, ["a", "b"], {"h": [0.5, float("nan")], "log": [1.0, 7.0]}, ylabel="nats")
+    assert [text.get_text() for text in ax.texts] == ["0.50", "none", "1.00", "7.00"]
+    assert ax.get_ylim()[1] > 7
+    assert len({patch.get_hatch() for patch in ax.patches}) == 2, "told apart without colour"
+
+
+def test_outlines_are_told_apart_by_their_dashes():
+    ax = Figure().subplots()
+    mask = np.pad(np.ones((2, 2), dtype=int), 2)
+    drawing.plot_outlines(ax, np.ones((6, 6)), {"truth": mask, "other": mask})
+    styles = [line.get_linestyle() for line in ax.get_legend().get_lines()]
+    assert styles == ["-", "--"]
+    assert len(ax.collections) == 2

@@ -1,0 +1,68 @@
+"""Runs and records that nobody made: results of the right form for explorers to show, in benchmarks and tests."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from riskmap.cohort import Cohort, Task
+from riskmap.files import write_json
+from riskmap.findings import Findings
+from riskmap.plan import Plan
+from riskmap.plans import PUBLISHED
+from riskmap.report import scores
+from riskmap.runs import Run
+
+
+def make_run(folder: Path, cohort: Cohort, task: Task, seed: int) -> Run:
+    """Return a run whose predictions are the truth of the test patients, moved a little and with noise."""
+    generator = np.random.default_rng(seed)
+    predictions, patients = {}, {}
+    for subject in cohort.part("target_test"):
+        truth = cohort.labels(subject, task.target)
+        wrong = generator.random(truth.shape) < 0.01
+        prediction = np.where(wrong & (np.roll(truth, 4, 0) > 0), 0, np.roll(truth, 1 + seed, (0, 1)))
+        predictions[subject] = prediction.astype(np.uint8)
+        overlap, size = ((prediction > 0) & (truth > 0)).sum(), (prediction > 0).sum() + (truth > 0).sum()
+        patients[subject] = {"dice": [float(2 * overlap / max(size, 1))], "empty": [False]}
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / "predictions.npz", **predictions)
+    return Run(folder, {"results": {"patients": patients}})
+
+
+def make_records(plan: Plan, patients: int = 20) -> list[dict[str, Any]]:
+    """Return a record of every run of a plan, with random Dice; scratch has one for all sources of a target."""
+    generator = np.random.default_rng(0)
+    records = {}
+    for pair, arm, shots, seed in (cell for block in plan.blocks for cell in block):
+        source = None if arm == "scratch" else pair.source
+        parameters = {
+            "task": pair.target,
+            "arm": arm,
+            "shots": shots,
+            "seed": seed,
+            "data": {"cohort": pair.cohort},
+            "training": {"learning_rate": 2.0e-3},
+            **({"source": {"task": source}} if source else {}),
+        }
+        dice = np.clip(generator.normal(0.6 + 0.02 * shots, 0.1, patients), 0, 1)
+        scored = {f"patient {n}": {"dice": [float(each)], "empty": [False]} for n, each in enumerate(dice)}
+        key = (pair.cohort, source, pair.target, arm, shots, seed)
+        records[key] = {"parameters": parameters, "results": {"patients": scored}}
+    return list(records.values())
+
+
+def make_findings(folder: Path, plan: Plan = PUBLISHED, patients: int = 20) -> Findings:
+    """Write the records of a plan into a folder and return what is found there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "runs.json", {"runs": make_records(plan, patients)})
+    return Findings(plan, folder)
+
+
+def make_few_shot_scores(plan: Plan = PUBLISHED, patients: int = 20) -> pd.DataFrame:
+    """Return the scores of the first pair's arms that were run with every number of shots."""
+    pair, arms = plan.pairs[0], plan.few_shots[0].arms
+    frame = scores(make_records(plan, patients))
+    of_pair = (frame["cohort"] == pair.cohort) & (frame["target"] == pair.target) & frame["arm"].isin(arms)
+    return frame.loc[of_pair & ((frame["source"] == pair.source) | frame["source"].isna())]

@@ -1,0 +1,39 @@
+"""What a notebook's file says: the explorers that it will show, and what is wrong with it after a run."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+
+def explorers_of(notebook: Path) -> list[str]:
+    """Return the names of the explorers that a notebook's code cells show, in their order; a second one is numbered."""
+    names = []
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type == "code":
+            calls = [node.func for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
+            names += [name for name in map(ast.unparse, calls) if name.split(".")[-1].startswith("explore_")]
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in (name.split(".")[-1] for name in names):
+        seen[name] += 1
+        numbered.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return numbered
+
+
+def problems(notebook: NotebookNode) -> list[str]:
+    """Return what is wrong with a notebook after a run: errors, what went to stderr, cells that did not run."""
+    found = []
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type != "code":
+            continue
+        if cell.execution_count is None:
+            found.append(f"cell {number} did not run")
+        for output in cell.outputs:
+            if output.output_type == "error":
+                found.append(f"cell {number}: {output.ename}: {output.evalue}")
+            elif output.get("name") == "stderr":
+                found.append(f"cell {number}, stderr: {output.text.strip()}")
+    return found
