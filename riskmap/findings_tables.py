@@ -30,8 +30,7 @@ def pair_table(found: Findings) -> pd.DataFrame:
         row = {
             "pair": pair.title,
             "LEEP": f"{found.leep(pair):.3f}",
-            "scratch": f"{dice['scratch']:.3f}",
-            "fine-tuning": f"{dice['fine_tune']:.3f}",
+            "scratch, fine-tuning": f"{dice['scratch']:.3f}, {dice['fine_tune']:.3f}",
             "gap [95 %]": points(found.gaps[pair]),
         }
         for arm in MAPS:
