@@ -275,6 +275,11 @@ _ROWS = (
     ),
 )
 ARMS: dict[str, Arm] = {arm.name: arm for arm in _ROWS}
+# those that the tutorial's page on fine-tuning compares
+TUTORIAL_ARMS = (
+    *("scratch", "fine_tune", "class_balanced", "risk_map_paper", "risk_map_paper_shuffled"),
+    *("risk_map_hardness", "risk_map", "risk_map_shuffled"),
+)
 
 
 def get_arm(name: str) -> Arm:

@@ -52,7 +52,7 @@ class Experiment:
     def choose_rates(self) -> dict[str, float]:
         """Make the development runs, write what they say, and return the learning rate of each arm."""
         runs = ensure_all(self.development(), self.out_dir, self.jobs)
-        table = rate_table(run.record for run in runs)
+        table = rates_of(run.record for run in runs)
         write_json(self.results_dir / "rates.json", table)
         return {arm: row["chosen"] for arm, row in table.items()}
 
@@ -104,7 +104,7 @@ class Experiment:
         return "\n".join(lines)
 
 
-def rate_table(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def rates_of(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return, for each arm, the validation Dice of each learning rate per pair, and the rate with the best mean.
 
     The mean is over pairs, each the mean over its seeds, patients and foreground classes; of equal rates the lowest

@@ -16,7 +16,7 @@ import pandas as pd
 from riskmap.files import digest_of, read_json
 from riskmap.harm import unpacked
 from riskmap.paths import PROJECT_ROOT
-from riskmap.plan import Pair, Plan
+from riskmap.plan import Pair, Plan, rate_owner
 from riskmap.plans import PUBLISHED
 from riskmap.pointing import mean_pointing
 from riskmap.report import per_patient, scores
@@ -74,18 +74,26 @@ class Findings:
         """The pairs whose gap has an interval above 0."""
         return tuple(pair for pair, gap in self.gaps.items() if gap.low > 0)
 
-    def rows(self, pair: Pair, arms: Iterable[str], shots: int | None = None) -> pd.DataFrame:
+    def rows(
+        self, pair: Pair, arms: Iterable[str], shots: int | None = None, rate: float | None = None
+    ) -> pd.DataFrame:
         """Return the rows of some arms of a pair, with the seeds that all of them have.
+
+        Args:
+            pair: one of the plan.
+            arms: names of ``riskmap.arms.ARMS``.
+            shots: target patients; by default those of the main table.
+            rate: a learning rate; by default each arm's chosen one.
 
         Raises:
             ValueError: an arm has no run there.
         """
         frame, wanted = self.frame, list(arms)
         shots = self.plan.main_shots if shots is None else shots
+        rates = {arm: self.rates[rate_owner(arm)]["chosen"] if rate is None else rate for arm in wanted}
         of_source = (frame["source"] == pair.source) | frame["source"].isna()
         chosen = frame.loc[(frame["cohort"] == pair.cohort) & (frame["target"] == pair.target) & of_source]
-        chosen = chosen.loc[chosen["arm"].isin(wanted) & (chosen["shots"] == shots)]
-        # an arm of another learning rate may look on: a network from scratch for the control that needs one
+        chosen = chosen.loc[(chosen["shots"] == shots) & (chosen["rate"] == chosen["arm"].map(rates))]
         seeds = [set(chosen.loc[chosen["arm"] == arm, "seed"]) for arm in wanted]
         if not all(seeds):
             lacking = ", ".join(arm for arm, found in zip(wanted, seeds, strict=True) if not found)
@@ -100,6 +108,18 @@ class Findings:
         """Return how many Dice points one arm lies above another, per patient."""
         dice = self.dice(pair, (better, worse), shots)
         return 100 * (dice[better] - dice[worse])
+
+    def at_rate(self, pair: Pair, better: str, worse: str, rate: float) -> pd.Series:
+        """Return how many Dice points one arm lies above another, per patient, both trained with the same rate.
+
+        Scratch keeps its chosen rate: what is asked is what a rate does to a transferred network.
+        """
+        parts = []
+        for arm in (better, worse):
+            rows = self.rows(pair, (arm,), rate=None if arm == "scratch" else rate)
+            rows = rows.loc[rows["seed"].isin(self.plan.every_rate.seeds)]
+            parts.append(rows.groupby("patient")["dice"].mean())
+        return 100 * (parts[0] - parts[1])
 
     def over_pairs(self, pairs: Sequence[Pair], better: str, worse: str, shots: int | None = None) -> Estimate | None:
         """Return the mean difference over pairs; patients are resampled within each cohort. None without a pair."""

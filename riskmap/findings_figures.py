@@ -69,5 +69,6 @@ def _draw_series(found: Findings, series: dict[str, list[Estimate]], xlabel: str
     names = [pair.title for pair in found.plan.pairs]
     height = 0.17 * len(names) * len(series) + 1.6
     figure = Figure(figsize=(11, max(height, 3.5)), dpi=100, layout="constrained")
-    plots.plot_estimates(figure.subplots(), names, series, xlabel=xlabel)
+    styles = {short_title(arm): plots.arm_style(arm) for arm in ("class_balanced", *MAPS)}
+    plots.plot_estimates(figure.subplots(), names, series, xlabel=xlabel, styles=styles)
     return figure

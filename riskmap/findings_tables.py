@@ -30,8 +30,7 @@ def pair_table(found: Findings) -> pd.DataFrame:
         row = {
             "pair": pair.title,
             "LEEP": f"{found.leep(pair):.3f}",
-            "scratch": f"{dice['scratch']:.3f}",
-            "fine-tuning": f"{dice['fine_tune']:.3f}",
+            "scratch, fine-tuning": f"{dice['scratch']:.3f}, {dice['fine_tune']:.3f}",
             "gap [95 %]": points(found.gaps[pair]),
         }
         for arm in MAPS:
@@ -103,6 +102,19 @@ def shots_gains(found: Findings) -> pd.DataFrame:
                 for arm in block.arms[2:]:
                     row[short_title(arm)] = points(patient_mean(found.difference(pair, arm, "fine_tune", shots)))
                 rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def rate_table(found: Findings) -> pd.DataFrame:
+    """Return one row per pair and learning rate: the gap of fine-tuning, and the gains over it at that same rate."""
+    rows = []
+    for pair in found.plan.every_rate.pairs:
+        for rate in found.plan.rates:
+            gap = patient_mean(found.at_rate(pair, "scratch", "fine_tune", rate))
+            row = {"pair": pair.title, "rate": f"{rate:g}", "gap [95 %]": points(gap)}
+            for arm in found.plan.every_rate.arms[1:]:
+                row[short_title(arm)] = points(patient_mean(found.at_rate(pair, arm, "fine_tune", rate)))
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -185,6 +197,9 @@ def summary(found: Findings) -> str:
         markdown_table(arm_table(found)),
         "Each map minus its own shuffled twin:",
         markdown_table(twin_table(found)),
+        f"The same at each learning rate for all arms alike ({len(found.plan.every_rate.seeds)} seeds; added after the "
+        "main table was seen, to find out how much hangs on the rate):",
+        markdown_table(rate_table(found)),
         "Where a map is worse, with the whole interval below 0:"
         if len(lost)
         else "No map is worse with the whole interval below 0.",

@@ -57,7 +57,9 @@ class Plan:
         name: names its folder under ``results/``.
         main: the runs of the main table.
         controls: further arms and controls, on fewer pairs.
-        few_shots: the same arms with fewer and with more target patients. A run that several blocks hold is made once.
+        few_shots: the same arms with fewer and with more target patients.
+        every_rate: runs that are made with every learning rate of the grid, not with the chosen one alone, to see how
+            much hangs on the choice. A run that several blocks hold is made once.
         tuning: the grid of development runs that chooses learning rates, on cohorts of their own.
         rates: learning rates to choose from.
         source_training: of the source networks.
@@ -72,6 +74,7 @@ class Plan:
     main: Block
     controls: Block
     few_shots: tuple[Block, ...]
+    every_rate: Block
     tuning: Block
     rates: tuple[float, ...]
     source_training: TrainingConfig = field(
@@ -96,7 +99,7 @@ class Plan:
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """All that is published, in the order in which it is made."""
+        """What is run with the chosen learning rates, in the order in which it is made."""
         return (self.main, self.controls, *self.few_shots)
 
     def spec(self, pair: Pair, arm: str, shots: int, seed: int, rate: float, part: str) -> TransferSpec:
@@ -112,10 +115,20 @@ class Plan:
                 yield pair, self.spec(pair, arm, shots, seed, rate, "target_val")
 
     def published_specs(self, rates: Mapping[str, float]) -> Iterator[tuple[Pair, TransferSpec]]:
-        """Yield the published runs, scored on test patients, with a learning rate per arm; a control has its arm's."""
-        for pair, arm, shots, seed in dict.fromkeys(cell for block in self.blocks for cell in block):
-            rate = rates[get_arm(arm).control_of or arm]
-            yield pair, self.spec(pair, arm, shots, seed, rate, "target_test")
+        """Yield the published runs, each once, scored on test patients.
+
+        Args:
+            rates: the chosen learning rate of each arm; a control has its arm's.
+        """
+        cells = [(*cell, rates[rate_owner(cell[1])]) for block in self.blocks for cell in block]
+        cells += [(*cell, rate) for cell in self.every_rate for rate in self.rates]
+        for pair, *cell in dict.fromkeys(cells):
+            yield pair, self.spec(pair, *cell, "target_test")
+
+
+def rate_owner(arm: str) -> str:
+    """Return the arm whose learning rate an arm takes: a control that of the arm it controls, others their own."""
+    return get_arm(arm).control_of or arm
 
 
 TUNED_ARMS = tuple(name for name, arm in ARMS.items() if arm.control_of is None)

@@ -25,11 +25,12 @@ _FEW_SHOT_ARMS = ("scratch", "fine_tune", "class_balanced", "risk_map_paper", "r
 PUBLISHED = Plan(
     name="experiment",
     main=Block(_PAIRS, _MAIN_ARMS, shots=(3,), seeds=(0, 1, 2, 3, 4)),
-    controls=Block((_PAIRS[0], _PAIRS[3]), _OTHER_ARMS, shots=(3,), seeds=(0, 1, 2)),
+    controls=Block(_PAIRS[:1], _OTHER_ARMS, shots=(3,), seeds=(0, 1, 2)),
     few_shots=(
         Block((_PAIRS[0], _PAIRS[1], _PAIRS[6]), _FEW_SHOT_ARMS, shots=(1,), seeds=(0, 1, 2)),
-        Block((_PAIRS[0],), _FEW_SHOT_ARMS, shots=(8,), seeds=(0, 1, 2)),
+        Block(_PAIRS[:1], _FEW_SHOT_ARMS, shots=(8,), seeds=(0, 1, 2)),
     ),
+    every_rate=Block(_PAIRS[:2], _FEW_SHOT_ARMS[1:], shots=(3,), seeds=(0, 1, 2)),
     tuning=Block(
         (
             Pair("fets2021_dev", "FLAIR:WT", "T1ce:TC"),
@@ -50,6 +51,7 @@ SMOKE = Plan(
     main=Block(_TINY_PAIRS, _MAIN_ARMS, shots=(1,), seeds=(0, 1)),
     controls=Block(_TINY_PAIRS[:1], _OTHER_ARMS, shots=(1,), seeds=(0, 1)),
     few_shots=(Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS, shots=(2,), seeds=(0, 1)),),
+    every_rate=Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS[1:], shots=(1,), seeds=(0, 1)),
     tuning=Block(_TINY_PAIRS[:1], TUNED_ARMS, shots=(1,), seeds=(0,)),
     rates=(2.0e-3, 6.0e-3),
     source_training=_SHORT,

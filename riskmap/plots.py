@@ -275,7 +275,7 @@ def plot_matrix(ax: Axes, matrix: pd.DataFrame, *, title: str = "", marked: tupl
     """
     values = matrix.to_numpy(dtype=float)
     limit = max(float(np.nanmax(np.abs(values))), 1e-6)
-    ax.imshow(np.ma.masked_invalid(values), cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")
+    ax.imshow(np.ma.masked_invalid(values), cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             colour = "white" if abs(value) > 0.7 * limit else "black"
@@ -325,6 +325,7 @@ def plot_estimates(
     *,
     xlabel: str,
     reference: float = 0.0,
+    styles: Mapping[str, tuple[str, str]] | None = None,
 ) -> Axes:
     """Draw estimates with their intervals, a row per name, one colour and mark per series within the row.
 
@@ -334,9 +335,10 @@ def plot_estimates(
         series: by title, one estimate per name.
         xlabel: of the axis, with its unit.
         reference: a dashed line at this value: no difference, or chance.
+        styles: colour and mark by title; series without take the next free ones.
     """
     for place, (title, estimates) in enumerate(series.items()):
-        colour, marker = _SERIES_STYLES[place % len(_SERIES_STYLES)]
+        colour, marker = (styles or {}).get(title, _SERIES_STYLES[place % len(_SERIES_STYLES)])
         means = np.array([estimate.mean for estimate in estimates])
         spread = [
             means - [estimate.low for estimate in estimates],

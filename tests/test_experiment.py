@@ -10,7 +10,7 @@ from riskmap import findings_figures as figures
 from riskmap import findings_tables as tables
 from riskmap import runs
 from riskmap.arms import ARMS
-from riskmap.experiment import Experiment, compact, cost, main, rate_table
+from riskmap.experiment import Experiment, compact, cost, main, rates_of
 from riskmap.files import read_json
 from riskmap.findings import Findings
 from riskmap.harm import CHURN
@@ -25,6 +25,7 @@ PLAN = replace(
     main=replace(SMOKE.main, pairs=PAIRS),
     controls=replace(SMOKE.controls, pairs=PAIRS[:1]),
     few_shots=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.few_shots),
+    every_rate=replace(SMOKE.every_rate, pairs=PAIRS[:1]),
     tuning=replace(SMOKE.tuning, pairs=PAIRS[:1]),
 )
 
@@ -44,27 +45,28 @@ def found(done):
     return Findings(PLAN, done.results_dir)
 
 
-def test_every_cell_of_the_plan_is_published_once(done):
+def test_every_cell_of_the_plan_is_published_once_with_the_rate_of_its_arm(done, found):
     published = [run["parameters"] for run in read_json(done.results_dir / "runs.json")["runs"]]
     cells = [
-        (p["source"]["task"] if "source" in p else None, p["task"], p["arm"], p["shots"], p["seed"]) for p in published
+        (
+            p["source"]["task"] if "source" in p else None,
+            p["task"],
+            *(p[name] for name in ("arm", "shots", "seed")),
+            p["training"]["learning_rate"],
+        )
+        for p in published
     ]
+    chosen = {arm: row["chosen"] for arm, row in found.rates.items()}
+    assert set(chosen) == set(TUNED_ARMS)
+    with_rates = [(cell, chosen[ARMS[cell[1]].control_of or cell[1]]) for block in PLAN.blocks for cell in block]
+    with_rates += [(cell, rate) for cell in PLAN.every_rate for rate in PLAN.rates]
     wanted = {
-        (pair.source if ARMS[arm].starts == "source" else None, pair.target, arm, shots, seed)
-        for block in PLAN.blocks
-        for pair, arm, shots, seed in block
+        (pair.source if ARMS[arm].starts == "source" else None, pair.target, arm, shots, seed, rate)
+        for (pair, arm, shots, seed), rate in with_rates
     }
     assert len(cells) == len(wanted)
     assert set(cells) == wanted
     assert {p["part"] for p in published} == {"target_test"}
-
-
-def test_each_arm_has_its_chosen_rate_and_a_control_that_of_its_arm(done):
-    chosen = {arm: row["chosen"] for arm, row in read_json(done.results_dir / "rates.json").items()}
-    assert set(chosen) == set(TUNED_ARMS)
-    for run in read_json(done.results_dir / "runs.json")["runs"]:
-        arm = run["parameters"]["arm"]
-        assert run["parameters"]["training"]["learning_rate"] == chosen[ARMS[arm].control_of or arm]
 
 
 def test_learning_rates_are_chosen_on_validation_patients(done, tiny_cohort):
@@ -100,7 +102,7 @@ def record_of(arm, rate, dice, target="T1ce:TC"):
 def test_the_rate_with_the_best_mean_over_pairs_is_chosen():
     records = [record_of("fine_tune", 0.1, 0.5), record_of("fine_tune", 0.2, 0.6)]
     records += [record_of("fine_tune", 0.1, 0.9, "T1:WT"), record_of("fine_tune", 0.2, 0.7, "T1:WT")]
-    row = rate_table(records)["fine_tune"]
+    row = rates_of(records)["fine_tune"]
     assert row["chosen"] == 0.1
     assert row["mean"] == {"0.1": 0.7, "0.2": 0.65}
     assert row["pairs"]["c T1:WT"] == {"0.1": 0.9, "0.2": 0.7}
@@ -145,7 +147,8 @@ def test_differences_pair_patients_after_averaging_seeds(done, found):
     rates = {arm: row["chosen"] for arm, row in found.rates.items()}
     by_hand = {}
     for pair, (spec, cohort) in done.published(rates):
-        if pair == PAIRS[0] and spec.shots == 1 and spec.arm in ("scratch", "fine_tune"):
+        is_chosen = spec.training.learning_rate == rates.get(spec.arm)
+        if pair == PAIRS[0] and spec.shots == 1 and spec.arm in ("scratch", "fine_tune") and is_chosen:
             record = runs.ensure_transfer(spec, cohort, done.out_dir, progress=False).record
             for patient, score in record["results"]["patients"].items():
                 by_hand.setdefault((patient, spec.arm), []).append(np.mean(score["dice"]))
@@ -162,6 +165,17 @@ def test_a_mean_over_pairs_counts_each_pair_alike(found):
     assert found.over_pairs(PAIRS, "focal", "fine_tune").mean == pytest.approx(np.mean(each))
     assert found.over_pairs((), "focal", "fine_tune") is None
     assert len(found.per_patient_over_pairs(PAIRS, "focal", "fine_tune")) == 2
+
+
+def test_other_rates_stay_out_of_the_main_table(found):
+    rates = {arm: row["chosen"] for arm, row in found.rates.items()}
+    rows = found.rows(PAIRS[0], ("scratch", "fine_tune", "risk_map_focused"))
+    assert {(row.arm, row.rate) for row in rows.itertuples()} == {(arm, rates[arm]) for arm in rows["arm"].unique()}
+    own = found.at_rate(PAIRS[0], "risk_map_focused", "fine_tune", rates["fine_tune"])
+    if rates["risk_map_focused"] == rates["fine_tune"]:
+        assert own.equals(found.difference(PAIRS[0], "risk_map_focused", "fine_tune"))
+    both = [found.rows(PAIRS[0], ("fine_tune",), rate=rate)["rate"].unique().tolist() for rate in PLAN.rates]
+    assert both == [[rate] for rate in PLAN.rates]
 
 
 def test_an_arm_that_was_not_run_is_named(found):
@@ -181,6 +195,7 @@ def test_tables_hold_every_pair_and_arm(found):
     assert twins["1 + 20 r"][1] == tables.points(twin)
     assert tables.control_table(found)["arm"].tolist() == [ARMS[arm].title for arm in PLAN.controls.arms]
     assert tables.shots_gains(found)["k"].tolist() == [2]
+    assert tables.rate_table(found)["rate"].tolist() == ["0.002", "0.006"]
     assert tables.rate_choices(found)["chosen"].isin(["0.002", "0.006"]).all()
     assert tables.harm_table(found)["pair"].tolist() == titles
     assert tables.pointing_table(found)["pair"].tolist() == titles

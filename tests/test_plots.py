@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from riskmap import plots
+from riskmap.statistics import Estimate
 
 
 @pytest.fixture
@@ -119,3 +120,34 @@ def test_a_histogram_per_class_sums_to_one(ax):
     heights = [patch.get_xy()[:, 1] for patch in ax.patches]
     assert heights[0].max() == pytest.approx(1 / 3)
     assert heights[1].max() == pytest.approx(1.0)
+
+
+def test_a_matrix_is_centred_on_zero_and_empty_where_nothing_was_run(ax):
+    matrix = pd.DataFrame([[4.0, np.nan], [-2.0, 0.0]], index=["a", "b"], columns=["c", "d"])
+    assert plots.plot_matrix(ax, matrix, title="gap") is ax
+    assert ax.images[0].get_clim() == (-4.0, 4.0)
+    assert [text.get_text() for text in ax.texts] == ["+4.0", "not run", "-2.0", "+0.0"]
+    assert ax.images[0].get_array().mask.tolist() == [[False, True], [False, False]]
+
+
+def test_estimates_lie_at_their_means_with_their_intervals(ax):
+    series = {"one": [Estimate(1.0, 0.5, 2.0), Estimate(-1.0, -2.0, 0.5)], "two": [Estimate(0, 0, 0)] * 2}
+    plots.plot_estimates(ax, ["first", "second"], series, xlabel="points", styles={"two": (plots.BLUE, "*")})
+    line, _, (bars,) = ax.containers[0].lines[0], None, ax.containers[0].lines[2]
+    assert line.get_xdata().tolist() == [1.0, -1.0]
+    assert [segment[:, 0].tolist() for segment in bars.get_segments()] == [[0.5, 2.0], [-2.0, 0.5]]
+    assert ax.containers[1].lines[0].get_marker() == "*"
+    assert ax.get_ylim()[0] > ax.get_ylim()[1], "the first row is at the top"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
+
+
+def test_points_against_a_number_have_their_own_marks(ax):
+    points = [(name, place, Estimate(place, place - 1, place + 1)) for place, name in enumerate("abc")]
+    plots.plot_against(ax, points, xlabel="LEEP", ylabel="gap")
+    assert len({container.lines[0].get_marker() for container in ax.containers}) == 3
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c"]
+
+
+def test_an_arm_without_a_style_of_its_own_can_be_drawn():
+    assert plots.arm_style("scratch") == plots.ARM_STYLES["scratch"]
+    assert plots.arm_style("l2_sp") == plots.arm_style("boundary") != plots.arm_style("scratch")
