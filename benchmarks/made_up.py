@@ -14,6 +14,8 @@ from riskmap.plans import PUBLISHED
 from riskmap.report import scores
 from riskmap.runs import Run
 
+RATE = 2.0e-3
+
 
 def make_run(folder: Path, cohort: Cohort, task: Task, seed: int) -> Run:
     """Return a run whose predictions are the truth of the test patients, moved a little and with noise."""
@@ -43,7 +45,7 @@ def make_records(plan: Plan, patients: int = 20) -> list[dict[str, Any]]:
             "shots": shots,
             "seed": seed,
             "data": {"cohort": pair.cohort},
-            "training": {"learning_rate": 2.0e-3},
+            "training": {"learning_rate": RATE},
             **({"source": {"task": source}} if source else {}),
         }
         dice = np.clip(generator.normal(0.6 + 0.02 * shots, 0.1, patients), 0, 1)
@@ -57,6 +59,7 @@ def make_findings(folder: Path, plan: Plan = PUBLISHED, patients: int = 20) -> F
     """Write the records of a plan into a folder and return what is found there."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "runs.json", {"runs": make_records(plan, patients)})
+    write_json(folder / "rates.json", {arm: {"chosen": RATE} for arm in plan.tuning.arms})
     return Findings(plan, folder)
 
 
