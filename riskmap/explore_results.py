@@ -1,6 +1,6 @@
 """Explorers of results: predictions arm against arm, Dice against the number of patients, and the matrix of gaps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 
 import numpy as np
@@ -9,7 +9,8 @@ import pandas as pd
 from riskmap import plots, report
 from riskmap.arms import ARMS
 from riskmap.cohort import Cohort, Task
-from riskmap.explorer import Explorer, choice, panels, slice_slider, wipe
+from riskmap.explore_images import busiest_slice
+from riskmap.explorer import Explorer, choice, panels, slice_slider, steps_slider, wipe
 from riskmap.findings import Findings
 from riskmap.findings_figures import cell_of, gap_matrix
 from riskmap.plan import Pair
@@ -75,11 +76,11 @@ def explore_predictions(cohort: Cohort, task: Task, runs: Mapping[str, Run]) -> 
         scores = [_mean_dice(runs[title], patient) for title in (reference, other)]
         return _describe_change(patient, height, (reference, other), scores, change, masks)
 
-    worst, height = most_harmed({s: found for s in subjects if (found := compared(*titles[:2], s)) is not None})
+    patient, height = _first_view({s: compared(*titles[:2], s) for s in subjects}, lambda s: labels(s, task.target))
     controls = {
         "reference": choice("reference", titles, titles[0]),
         "other": choice("other", titles, titles[1]),
-        "patient": choice("patient", subjects, worst),
+        "patient": choice("patient", subjects, patient),
         "height": slice_slider(height, cohort.shape[2] - 1),
     }
     strip = [{"other": title} for title in titles[1:4]]
@@ -134,7 +135,7 @@ def explore_few_shot(frame: pd.DataFrame) -> Explorer:
     controls = {
         "metric": choice("metric", METRICS),
         "arm": choice("arm in front", [(report.TITLES[arm], arm) for arm in arms], "fine_tune"),
-        "k": choice("target patients k", shots),
+        "k": steps_slider("target patients k", shots),
     }
     strip = [{"metric": metric} for metric in METRICS]
     return Explorer(figure, controls, draw, strip)
@@ -180,6 +181,15 @@ def explore_gap_matrix(found: Findings) -> Explorer:
     worst = max(pairs, key=lambda title: gaps(pairs[title], "fine_tune")[1].mean)
     strip = [{"pair": worst, "arm": arm} for arm in ("fine_tune", arms[-1])]
     return Explorer(figure, controls, draw, strip)
+
+
+def _first_view(changes: Mapping[str, PixelTransfer | None], labels_of: Callable[[str], np.ndarray]) -> tuple[str, int]:
+    """Return the patient and slice with the most harm, or the first patient's busiest slice where none is harmed."""
+    harmed = {patient: change for patient, change in changes.items() if change is not None and change.harmed.any()}
+    if harmed:
+        return most_harmed(harmed)
+    first = next(iter(changes))
+    return first, busiest_slice(labels_of(first))
 
 
 def _mean_dice(run: Run, patient: str) -> float:

@@ -23,7 +23,6 @@ Draw = Callable[..., str]
 
 DPI = 80
 _CONTROL_WIDTH = "320px"
-_ACCESSIBLE_NAME = "Picture of this explorer; the sentence below says what it shows"
 
 
 class Explorer(widgets.VBox):
@@ -49,7 +48,7 @@ class Explorer(widgets.VBox):
         self._draw = draw
         first = self.values()
         self._strip = [{**first, **settings} for settings in strip]
-        self.picture = widgets.Image(format="png", tooltip=_ACCESSIBLE_NAME)
+        self.picture = widgets.Image(format="png")
         self.sentence = widgets.HTML()
         for control in self.controls.values():
             control.observe(self._redraw, names="value")
@@ -147,6 +146,11 @@ def number_slider(label: str, value: float, low: float, high: float, step: float
     return widgets.FloatSlider(
         value=value, min=low, max=high, step=step, description=label, readout_format=digits, **_look()
     )
+
+
+def steps_slider(label: str, values: Sequence[Any]) -> widgets.SelectionSlider:
+    """Return a slider over a few values, in their order; the first one is chosen."""
+    return widgets.SelectionSlider(options=list(values), description=label, **_look())
 
 
 def choice(label: str, options: Sequence[Any], value: Any = None) -> widgets.Dropdown:

@@ -62,12 +62,23 @@ class ExplorerOnPage:
         self.area = page.locator(".jp-OutputArea-output:has(.widget-image)").nth(number)
         self.image = self.area.locator(".widget-image").first
         self.slider = self.area.locator(".widget-slider").first
-        self.handle = self.slider.locator(".noUi-handle").first
+        self.list = self.area.locator(".widget-dropdown select").first
+        self.has_slider = self.slider.count() > 0
+        self.handle = self.slider.locator(".noUi-handle").first if self.has_slider else self.list
 
     def position(self) -> str:
-        """Return what stands beside the first slider."""
+        """Return what the first slider, or else the first list, stands at."""
+        if not self.has_slider:
+            return self.list.evaluate("list => list.selectedOptions[0].text")
         # not inner_text, which is empty where the browser leaves out what is far from the window
         return self.slider.locator(".widget-readout").text_content().strip()
+
+    def keys(self) -> tuple[str, str]:
+        """Return the arrow keys that lead there and back; at its end a control only goes back."""
+        if not self.has_slider:
+            return "ArrowDown", "ArrowUp"
+        value, last = (self.handle.get_attribute(f"aria-value{name}") for name in ("now", "max"))
+        return ("ArrowLeft", "ArrowRight") if value == last else ("ArrowRight", "ArrowLeft")
 
     def pixels(self) -> np.ndarray:
         """Return the picture as the browser has decoded it, [H, W, 3].
@@ -83,7 +94,7 @@ class ExplorerOnPage:
         return np.array_equal(self.pixels(), picture)
 
     def move(self, key: str) -> None:
-        """Press an arrow key on the first slider; the kernel draws later, and seldom every step of a fast move."""
+        """Press an arrow key on that control; the kernel draws later, and seldom every step of a fast move."""
         self.handle.focus()
         self.page.keyboard.press(key)
 
