@@ -64,7 +64,9 @@ class Experiment:
         """Make the published runs and write their compact records."""
         pairs, wanted = zip(*self.published(rates), strict=True)
         found = list(zip(pairs, ensure_all(wanted, self.out_dir, self.jobs), strict=True))
-        write_json(self.results_dir / "runs.json", compact(run.record for _, run in found))
+        # a run from scratch serves every pair of its target
+        distinct = {run.folder: run.record for _, run in found}
+        write_json(self.results_dir / "runs.json", compact(distinct.values()))
         return found
 
     def count_harm(self, found: Iterable[tuple[Pair, Run]]) -> None:

@@ -278,7 +278,7 @@ def plot_matrix(ax: Axes, matrix: pd.DataFrame, *, title: str = "", marked: tupl
     ax.imshow(np.ma.masked_invalid(values), cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            colour = "white" if abs(value) > 0.7 * limit else "black"
+            colour = "white" if abs(value) > 0.6 * limit else "black"
             ax.text(column, row, f"{value:+.1f}", ha="center", va="center", color=colour, fontsize=12)
         else:
             ax.text(column, row, "not run", ha="center", va="center", color=GREY, fontsize=9)
