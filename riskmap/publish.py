@@ -50,12 +50,16 @@ def publish(out_dir: Path, cohort: Cohort, path: Path = PUBLISHED) -> None:
 
 
 def publish_cost(notebooks: Path, path: Path = COST) -> None:
-    """Write how long each executed notebook of a folder took, from the records beside them."""
+    """Write how long each executed notebook of a folder took, from the records beside them; others keep their times."""
     records = {record.name.split(".")[0]: read_json(record) for record in sorted(notebooks.glob("*.ipynb.json"))}
     if not records:
         raise ValueError(f"{notebooks} holds no executed notebook; run the tutorial first")
-    seconds = {name: record["duration_seconds"] for name, record in records.items()}
-    write_json(path, {"seconds": seconds, "processor": processor_name(), "cores": os.cpu_count()})
+    machine = {"processor": processor_name(), "cores": os.cpu_count()}
+    before = read_json(path) if path.exists() else {}
+    # pages that were not run again keep their times, if this machine took them
+    seconds = before["seconds"] if {name: before.get(name) for name in machine} == machine else {}
+    seconds |= {name: record["duration_seconds"] for name, record in records.items()}
+    write_json(path, {"seconds": dict(sorted(seconds.items())), **machine})
 
 
 def readme_text(text: str, records: Sequence[Mapping[str, Any]], found: Findings) -> str:

@@ -150,6 +150,12 @@ def test_publishing_the_cost_of_pages(tmp_path):
     write_json(tmp_path / "00_a.ipynb.json", {"duration_seconds": 12.5})
     publish.publish_cost(tmp_path, tmp_path / "cost.json")
     assert read_json(tmp_path / "cost.json")["seconds"] == {"00_a": 12.5}
+    write_json(tmp_path / "later" / "01_b.ipynb.json", {"duration_seconds": 3.0})
+    publish.publish_cost(tmp_path / "later", tmp_path / "cost.json")
+    assert read_json(tmp_path / "cost.json")["seconds"] == {"00_a": 12.5, "01_b": 3.0}
+    write_json(tmp_path / "cost.json", {**read_json(tmp_path / "cost.json"), "processor": "another"})
+    publish.publish_cost(tmp_path / "later", tmp_path / "cost.json")
+    assert read_json(tmp_path / "cost.json")["seconds"] == {"01_b": 3.0}, "times of another machine are not mixed in"
     with pytest.raises(ValueError, match="no executed notebook"):
         publish.publish_cost(tmp_path / "empty", tmp_path / "cost.json")
 
