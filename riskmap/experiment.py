@@ -66,13 +66,14 @@ class Experiment:
         found = list(zip(pairs, ensure_all(wanted, self.out_dir, self.jobs), strict=True))
         # a run from scratch serves every pair of its target
         distinct = {run.folder: run.record for _, run in found}
-        write_json(self.results_dir / "runs.json", compact(distinct.values()))
+        write_json(self.results_dir / "runs.json", compact(distinct.values()), compact=True)
         return found
 
     def count_harm(self, found: Iterable[tuple[Pair, Run]]) -> None:
         """Count harm, repair and churn from the stored predictions."""
         compared = comparisons(found, self.plan.harm_arms, self.plan.main_shots)
-        write_json(self.results_dir / "harm.json", count_harm(compared, self.cohort, self.out_dir, self.jobs))
+        counted = count_harm(compared, self.cohort, self.out_dir, self.jobs)
+        write_json(self.results_dir / "harm.json", counted, compact=True)
 
     def count_cost(self, rates: Mapping[str, float]) -> None:
         """Add up what all runs of the plan took, the networks they needed first included."""

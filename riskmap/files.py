@@ -33,9 +33,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as indented JSON, atomically; NaN and infinity are refused (ValueError)."""
-    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+def write_json(path: Path, content: Any, *, compact: bool = False) -> None:
+    """Write ``content`` as JSON, indented or compact, atomically; NaN and infinity are refused (ValueError)."""
+    layout = {"separators": (",", ":")} if compact else {"indent": 2}
+    text = json.dumps(content, allow_nan=False, ensure_ascii=False, **layout) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -137,21 +137,17 @@ class Findings:
 
     def leep(self, pair: Pair) -> float:
         """Return the LEEP score of a pair, averaged over seeds, in nats."""
-        return float(of_pair(self.harm["leep"], pair)["leep"].mean())
+        return float(of_pair(self.harm["leep"], pair)["leep"].item())
 
     def pointing(self, pair: Pair, event: str = "fine_tune") -> pd.DataFrame:
-        """Return how well each score forecasts an event, averaged over seeds, then over patients.
+        """Return how well each score forecasts an event: means over patients of what was averaged over seeds.
 
         Args:
             pair: one of the plan.
             event: "fine_tune" (wrong where scratch is right) or "churn" (another seed from scratch is wrong there).
         """
         rows = of_pair(self.harm["pointing"], pair)
-        rows = rows.loc[rows["event"] == event]
-        columns = ["auroc", "average_precision", "prevalence"]
-        # every score is undefined for the same runs, so the mean over seeds skips the same ones for all of them
-        averaged = rows.groupby(["patient", "score"], sort=False)[columns].mean().reset_index()
-        return mean_pointing(dict(iter(averaged.groupby("patient"))))
+        return mean_pointing(dict(iter(rows.loc[rows["event"] == event].groupby("patient"))))
 
     def sample(self) -> str:
         """Return "n patients, n seeds" of the main table."""

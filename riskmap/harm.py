@@ -29,6 +29,8 @@ from riskmap.transfer import (
 )
 
 CHURN = "churn"
+# columns that are measured; all others say of what
+_NUMBERS = ("harmed", "repaired", "excess", "pixels", "auroc", "average_precision", "prevalence", "leep")
 TABLES = ("changes", "classes", "bands", "pointing", "leep")
 
 
@@ -61,7 +63,7 @@ def comparisons(found: Iterable[tuple[Pair, Run]], arms: tuple[str, ...], shots:
 def count_harm(
     compared: Iterable[Comparison], cohort_of: Callable[[str], Cohort], out_dir: Path, jobs: int = 2
 ) -> dict[str, dict[str, Any]]:
-    """Return the tables of :func:`harm_tables` of all comparisons, joined, as columns and rows.
+    """Return the tables of :func:`harm_tables` of all comparisons, averaged over seeds, as columns and rows.
 
     - ``changes``: harmed and repaired share of the region per arm, patient and seed, and the harm beyond the churn;
     - ``classes``, ``bands``: the same shares by true class, and by distance to the label boundary;
@@ -74,7 +76,7 @@ def count_harm(
         joblib.delayed(harm_tables)(each, cohort_of(each.pair.cohort), out_dir) for each in compared
     )
     parts = list(progress_bar(made, "counting harm", total=len(compared), unit="pair"))
-    return {name: _packed(pd.concat([part[name] for part in parts])) for name in TABLES}
+    return {name: packed(mean_over_seeds(pd.concat([part[name] for part in parts]))) for name in TABLES}
 
 
 def harm_tables(compared: Comparison, cohort: Cohort, out_dir: Path) -> dict[str, pd.DataFrame]:
@@ -145,7 +147,15 @@ def _by_class(change: PixelTransfer, truth: np.ndarray) -> pd.DataFrame:
     )
 
 
-def _packed(table: pd.DataFrame) -> dict[str, Any]:
+def mean_over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Average a table's numbers over seeds; a seed in which a number was undefined takes no part in its mean."""
+    keys = [name for name in table.columns if name != "seed" and name not in _NUMBERS]
+    numbers = [name for name in table.columns if name in _NUMBERS]
+    return table.groupby(keys, sort=False, as_index=False)[numbers].mean()
+
+
+def packed(table: pd.DataFrame) -> dict[str, Any]:
+    """Return a table as columns and rows that JSON can hold; what is undefined becomes None."""
     rounded = table.round(5).astype(object).where(table.notna(), None)
     return {"columns": list(rounded.columns), "rows": rounded.to_numpy().tolist()}
 

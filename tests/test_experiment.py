@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from riskmap import experiment as experiment_module
@@ -13,7 +14,7 @@ from riskmap.arms import ARMS
 from riskmap.experiment import Experiment, compact, cost, main, rates_of
 from riskmap.files import read_json
 from riskmap.findings import Findings
-from riskmap.harm import CHURN
+from riskmap.harm import CHURN, mean_over_seeds, packed, unpacked
 from riskmap.plan import TUNED_ARMS, Block, Pair
 from riskmap.plans import PLANS, PUBLISHED, SMOKE
 from riskmap.statistics import patient_mean
@@ -218,13 +219,31 @@ def test_harm_is_counted_against_scratch_and_churn_against_the_next_seed(done, f
         if pair == PAIRS[0] and spec.arm == "scratch" and spec.shots == 1
     }
     changes = found.harm["changes"]
-    churn = changes.loc[(changes["arm"] == CHURN) & (changes["target"] == "T1ce:TC") & (changes["seed"] == 0)]
+    churn = changes.loc[(changes["arm"] == CHURN) & (changes["target"] == "T1ce:TC")]
+    assert len(churn) == 4, "two patients of two pairs, averaged over seeds"
     for row in churn.itertuples():
         differ = (scratch[0][row.patient] != scratch[1][row.patient]).any()
         assert (row.harmed + row.repaired > 0) == differ
+        # with two seeds, what one harms against the other is what the other repairs
+        assert row.harmed == pytest.approx(row.repaired, abs=1e-4)
         assert row.excess == pytest.approx(0.0)
     assert set(changes["arm"]) == {*PLAN.harm_arms, CHURN}
     assert set(found.harm["pointing"]["event"]) == {"fine_tune", CHURN}
+
+
+def test_seeds_are_averaged_and_undefined_ones_left_out():
+    table = pd.DataFrame(
+        {
+            "patient": ["a", "a", "b", "b"],
+            "seed": [0, 1, 0, 1],
+            "auroc": [0.5, 0.7, np.nan, 0.9],
+            "pixels": [1, 3, 5, 5],
+        }
+    )
+    mean = mean_over_seeds(table)
+    assert mean.to_dict("list") == {"patient": ["a", "b"], "auroc": [0.6, 0.9], "pixels": [2.0, 5.0]}
+    none = unpacked(packed(mean_over_seeds(table.assign(auroc=np.nan))))
+    assert none["auroc"].isna().all()
 
 
 def test_the_summary_answers_each_question_with_an_estimate(found):
