@@ -23,13 +23,12 @@ def points(estimate: Estimate | None) -> str:
 
 
 def pair_table(found: Findings) -> pd.DataFrame:
-    """Return one row per pair: both Dice, the gap, LEEP, and what each map gains over fine-tuning."""
+    """Return one row per pair: both Dice, the gap, and what each map gains over fine-tuning."""
     rows = []
     for pair in found.plan.pairs:
         dice = found.dice(pair, ("scratch", "fine_tune")).mean()
         row = {
             "pair": pair.title,
-            "LEEP": f"{found.leep(pair):.3f}",
             "scratch, fine-tuning": f"{dice['scratch']:.3f}, {dice['fine_tune']:.3f}",
             "gap [95 %]": points(found.gaps[pair]),
         }

@@ -20,7 +20,7 @@ class Pair:
     @property
     def title(self) -> str:
         """The pair for tables and figures; sites are named where the source's patients come from other ones."""
-        between = " at other sites" if self.cohort.endswith("_sites") else ""
+        between = " (new sites)" if self.cohort.endswith("_sites") else ""
         return f"{self.source} → {self.target}{between}"
 
     @property
