@@ -146,6 +146,27 @@ def harm_table(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def band_table(found: Findings, pair: Pair) -> pd.DataFrame:
+    """Return one row per band of distance to the label boundary: shares harmed and repaired, and the churn.
+
+    A patient without a pixel in a band takes no part in that band's mean.
+    """
+    rows = of_pair(found.harm["bands"], pair)
+    means = rows.groupby(["band", "arm"], sort=False)[["harmed", "repaired"]].mean()
+    table = []
+    for band in rows["band"].unique():
+        row = {"distance to the boundary": band}
+        for name, arm, column in (
+            ("harmed", "fine_tune", "harmed"),
+            ("repaired", "fine_tune", "repaired"),
+            ("churn of scratch", CHURN, "harmed"),
+        ):
+            share = means.loc[(band, arm), column]
+            row[name] = "–" if pd.isna(share) else f"{share:.1%}"
+        table.append(row)
+    return pd.DataFrame(table)
+
+
 def pointing_table(found: Findings) -> pd.DataFrame:
     """Return one row per pair: the AUROC of each score for harm, and of the hardness for mere churn."""
     rows = []

@@ -205,6 +205,16 @@ def test_tables_hold_every_pair_and_arm(found):
     assert tables.pointing_table(found)["pair"].tolist() == titles
 
 
+def test_bands_of_distance_show_what_was_counted(found):
+    table = tables.band_table(found, PAIRS[0])
+    bands = found.harm["bands"]
+    chosen = bands.loc[(bands["source"] == "FLAIR:WT") & (bands["arm"] == "fine_tune")]
+    assert table["distance to the boundary"].tolist() == chosen["band"].unique().tolist()
+    nearest = chosen.loc[chosen["band"] == table["distance to the boundary"][1], "repaired"].mean()
+    assert table["repaired"][1] == f"{nearest:.1%}"
+    assert table["harmed"][0] == "–", "at 4 mm no pixel is within 2 mm of another label"
+
+
 def test_only_whole_intervals_below_zero_are_called_losses(found):
     for row in tables.losses(found).itertuples():
         high = float(row[4].split(", ")[1].rstrip("]"))
