@@ -175,7 +175,8 @@ def explore_gap_matrix(found: Findings) -> Explorer:
         )
 
     controls = {
-        "pair": choice("pair", list(pairs)),
+        # JupyterLab takes the arrow keys of a list for itself, those of a slider it leaves alone
+        "pair": steps_slider("pair", list(pairs)),
         "arm": choice("arm", [(report.TITLES[arm], arm) for arm in arms], "fine_tune"),
     }
     worst = max(pairs, key=lambda title: gaps(pairs[title], "fine_tune")[1].mean)

@@ -150,7 +150,10 @@ def number_slider(label: str, value: float, low: float, high: float, step: float
 
 def steps_slider(label: str, values: Sequence[Any]) -> widgets.SelectionSlider:
     """Return a slider over a few values, in their order; the first one is chosen."""
-    return widgets.SelectionSlider(options=list(values), description=label, **_look())
+    look = _look()
+    # the chosen value stands beside the slider and may be a long title
+    look["layout"].width = "440px"
+    return widgets.SelectionSlider(options=list(values), description=label, **look)
 
 
 def choice(label: str, options: Sequence[Any], value: Any = None) -> widgets.Dropdown:
