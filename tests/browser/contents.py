@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 
@@ -13,7 +14,9 @@ def explorers_of(notebook: Path) -> list[str]:
     names = []
     for cell in nbformat.read(notebook, as_version=4).cells:
         if cell.cell_type == "code":
-            calls = [node.func for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
+            # a magic is no Python before IPython has turned it into a call
+            source = TransformerManager().transform_cell(cell.source)
+            calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
             names += [name for name in map(ast.unparse, calls) if name.split(".")[-1].startswith("explore_")]
     seen: Counter[str] = Counter()
     numbered = []
