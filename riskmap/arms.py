@@ -77,16 +77,16 @@ class Arm:
     Args:
         name: in records and on the command line.
         title: in tables and figures.
-        starts: "fresh" or "source".
         design: makes the :class:`Design`.
+        starts: "fresh" or "source".
         control_of: the arm whose claim this one isolates; it takes that arm's learning rate.
         needs_scratch: whether the design looks at a network that was trained from scratch.
     """
 
     name: str
     title: str
-    starts: str
     design: Plan
+    starts: str = "source"
     control_of: str | None = None
     needs_scratch: bool = False
 
@@ -195,84 +195,37 @@ def _focused(data: TargetData) -> torch.Tensor:
     return _fitted(data, weighting="affine", slope=20.0)
 
 
+def _control(of: str, name: str, title: str, design: Plan, needs_scratch: bool = False) -> Arm:
+    return Arm(name, f"Control: {title}", design, control_of=of, needs_scratch=needs_scratch)
+
+
+def _twin(of: str, title: str, design: Plan) -> Arm:
+    return _control(of, f"{of}_shuffled", f"{title}, shuffled", design)
+
+
 _ROWS = (
-    Arm("scratch", "From scratch", "fresh", _plain),
-    Arm("fine_tune", "Fine-tuning", "source", _plain),
-    Arm("linear_probe", "Linear probe, then fine-tuning", "source", _tuned(probe_share=0.5)),
-    Arm("discriminative_rate", "Fine-tuning, body at 0.1 of the rate", "source", _tuned(body_rate=0.1)),
-    Arm("l2_sp", "Fine-tuning, L2-SP", "source", _tuned(body_pull=0.01, head_pull=0.01)),
-    Arm("class_balanced", "Fine-tuning, class-balanced", "source", _weighted(_balance)),
-    Arm("focal", "Fine-tuning, focal loss", "source", _focal),
-    Arm("top_k", "Fine-tuning, worst 10 % of pixels", "source", _top_k),
-    Arm("boundary", "Fine-tuning, boundary-weighted", "source", _weighted(_boundary)),
-    Arm("risk_map_paper", "Risk map, reconstruction of the paper", "source", _by_foreground(_paper)),
-    Arm(
-        "risk_map_paper_shuffled",
-        "Control: reconstruction, shuffled",
-        "source",
-        _by_foreground(_shuffled(_paper)),
-        control_of="risk_map_paper",
-    ),
-    Arm(
-        "foreground_normalised",
-        "Control: reconstruction, w = 1",
-        "source",
-        _by_foreground(_ones),
-        control_of="risk_map_paper",
-    ),
-    Arm(
-        "risk_map_paper_mean_one",
-        "Control: reconstruction, mean 1",
-        "source",
-        _weighted(_paper),
-        control_of="risk_map_paper",
-    ),
-    Arm("risk_map_hardness", "Risk map, h / mean(h)", "source", _weighted(_hardness)),
-    Arm(
-        "risk_map_hardness_shuffled",
-        "Control: h / mean(h), shuffled",
-        "source",
-        _weighted(_shuffled(_hardness)),
-        control_of="risk_map_hardness",
-    ),
-    Arm(
-        "risk_map_hardness_class_mean",
-        "Control: class mean of h",
-        "source",
-        _weighted(_class_mean(_hardness)),
-        control_of="risk_map_hardness",
-    ),
-    Arm(
-        "hard_label",
-        "Control: h of hard labels (NCE)",
-        "source",
-        _weighted(_hard_label),
-        control_of="risk_map_hardness",
-    ),
-    Arm(
-        "scratch_hardness",
-        "Control: h of a scratch model",
-        "source",
-        _weighted(_scratch_hardness),
-        control_of="risk_map_hardness",
-        needs_scratch=True,
-    ),
-    Arm("risk_map", "Risk map, bounded", "source", _weighted(_bounded)),
-    Arm(
-        "risk_map_shuffled",
-        "Control: bounded map, shuffled",
-        "source",
-        _weighted(_shuffled(_bounded)),
-        control_of="risk_map",
-    ),
-    Arm("risk_map_focused", "Risk map, 1 + 20 r", "source", _weighted(_focused)),
-    Arm(
-        "risk_map_focused_shuffled",
-        "Control: 1 + 20 r, shuffled",
-        "source",
-        _weighted(_shuffled(_focused)),
-        control_of="risk_map_focused",
-    ),
+    Arm("scratch", "From scratch", _plain, starts="fresh"),
+    Arm("fine_tune", "Fine-tuning", _plain),
+    Arm("linear_probe", "Linear probe, then fine-tuning", _tuned(probe_share=0.5)),
+    Arm("discriminative_rate", "Fine-tuning, body at 0.1 of the rate", _tuned(body_rate=0.1)),
+    Arm("l2_sp", "Fine-tuning, L2-SP", _tuned(body_pull=0.01, head_pull=0.01)),
+    Arm("class_balanced", "Fine-tuning, class-balanced", _weighted(_balance)),
+    Arm("focal", "Fine-tuning, focal loss", _focal),
+    Arm("top_k", "Fine-tuning, worst 10 % of pixels", _top_k),
+    Arm("boundary", "Fine-tuning, boundary-weighted", _weighted(_boundary)),
+    Arm("risk_map_paper", "Risk map, reconstruction of the paper", _by_foreground(_paper)),
+    _twin("risk_map_paper", "reconstruction", _by_foreground(_shuffled(_paper))),
+    _control("risk_map_paper", "foreground_normalised", "reconstruction, w = 1", _by_foreground(_ones)),
+    _control("risk_map_paper", "risk_map_paper_mean_one", "reconstruction, mean 1", _weighted(_paper)),
+    Arm("risk_map_hardness", "Risk map, h / mean(h)", _weighted(_hardness)),
+    _twin("risk_map_hardness", "h / mean(h)", _weighted(_shuffled(_hardness))),
+    _control("risk_map_hardness", "risk_map_hardness_class_mean", "class mean of h", _weighted(_class_mean(_hardness))),
+    _control("risk_map_hardness", "hard_label", "h of hard labels (NCE)", _weighted(_hard_label)),
+    _control("risk_map_hardness", "scratch_hardness", "h of a scratch model", _weighted(_scratch_hardness), True),
+    Arm("risk_map", "Risk map, bounded", _weighted(_bounded)),
+    _twin("risk_map", "bounded map", _weighted(_shuffled(_bounded))),
+    Arm("risk_map_focused", "Risk map, 1 + 20 r", _weighted(_focused)),
+    _twin("risk_map_focused", "1 + 20 r", _weighted(_shuffled(_focused))),
 )
 ARMS: dict[str, Arm] = {arm.name: arm for arm in _ROWS}
 # those that the tutorial's page on fine-tuning compares

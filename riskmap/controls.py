@@ -1,7 +1,9 @@
 """What isolates a map's claim: the same weights at other places, without places, or from another model."""
 
 import torch
+from monai.networks.utils import one_hot
 from torch import Tensor
+from torch.nn.functional import nll_loss
 
 from riskmap.checks import check_count
 
@@ -39,7 +41,7 @@ def hard_probabilities(probabilities: Tensor) -> Tensor:
 
     Shape: [N, C_s, H, W] to the same shape, every value 0 or 1.
     """
-    return torch.zeros_like(probabilities).scatter_(1, probabilities.argmax(1, keepdim=True), 1.0)
+    return one_hot(probabilities.argmax(1, keepdim=True), probabilities.shape[1])
 
 
 def cross_entropy_of(probabilities: Tensor, labels: Tensor, smallest: float = 1e-6) -> Tensor:
@@ -51,4 +53,4 @@ def cross_entropy_of(probabilities: Tensor, labels: Tensor, smallest: float = 1e
         ValueError: a label has no class in the probabilities.
     """
     check_count("the number of classes", probabilities.shape[1], int(labels.max()) + 1)
-    return probabilities.gather(1, labels.long()).clamp_min(smallest).log().neg()
+    return nll_loss(probabilities.clamp_min(smallest).log(), labels[:, 0].long(), reduction="none")[:, None]

@@ -17,14 +17,12 @@ from riskmap.cohort import Cohort
 from riskmap.default_cohorts import ensure_cohort
 from riskmap.files import read_json, write_json
 from riskmap.harm import comparisons, count_harm
-from riskmap.paths import PROJECT_ROOT, resolve
+from riskmap.paths import RESULTS, resolve
 from riskmap.plan import Pair, Plan
 from riskmap.plans import PLANS
 from riskmap.records import processor_name
 from riskmap.report import scores
 from riskmap.runs import Run, Wanted, ensure_all, missing_runs, place_of, prerequisites
-
-RESULTS = PROJECT_ROOT / "results"
 
 
 class Experiment:
@@ -136,10 +134,8 @@ def compact(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         ValueError: the runs do not share versions, platform and processor, so that one line cannot speak for all.
     """
     records = list(records)
-    environments = [
-        {**record["environment"], "git_revision": None, "threads": record["environment"]["threads"]}
-        for record in records
-    ]
+    # a commit between two runs is no other environment
+    environments = [{**record["environment"], "git_revision": None} for record in records]
     if any(environment != environments[0] for environment in environments):
         raise ValueError("the runs were made in different environments; make them again in one")
     return {"environment": environments[0], "runs": [_compact_run(record) for record in records]}

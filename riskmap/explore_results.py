@@ -117,7 +117,7 @@ def explore_few_shot(frame: pd.DataFrame) -> Explorer:
         return patient_mean(by_patient(metric, k)[arm])
 
     def draw(metric: str, arm: str, k: int) -> str:
-        style = {"titles": report.TITLES, "ylabel": _UNITS[metric], "limits": ranges[metric], "highlight": arm}
+        style = {"titles": report.TITLES, "highlight": arm}
         for ax in figure.axes:
             wipe(ax)
         # the highlighted line is drawn last, over the others
@@ -128,8 +128,9 @@ def explore_few_shot(frame: pd.DataFrame) -> Explorer:
         dice = by_patient(metric, k).reset_index().melt("patient", value_name="dice")
         plots.plot_patients(patients, dice, order=arms, **style)
         patients.set_title(f"each mark is a test patient, k = {k}", fontsize=11)
-        for ax in figure.axes:
+        for ax, each in ((curves, ""), (patients, " per patient")):
             ax.axhline(0, color="black", linewidth=1)
+            ax.set(ylabel=_UNITS[metric] + each, ylim=ranges[metric])
         return _describe_arm(metric, arm, k, estimate(metric, arm, k))
 
     controls = {

@@ -15,7 +15,7 @@ import pandas as pd
 
 from riskmap.files import digest_of, read_json
 from riskmap.harm import unpacked
-from riskmap.paths import PROJECT_ROOT
+from riskmap.paths import RESULTS
 from riskmap.plan import Pair, Plan, rate_owner
 from riskmap.plans import PUBLISHED
 from riskmap.pointing import mean_pointing
@@ -36,7 +36,7 @@ class Findings:
     """
 
     plan: Plan = PUBLISHED
-    folder: Path = PROJECT_ROOT / "results" / PUBLISHED.name
+    folder: Path = RESULTS / PUBLISHED.name
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -121,23 +121,20 @@ class Findings:
             parts.append(rows.groupby("patient")["dice"].mean())
         return 100 * (parts[0] - parts[1])
 
-    def over_pairs(self, pairs: Sequence[Pair], better: str, worse: str, shots: int | None = None) -> Estimate | None:
-        """Return the mean difference over pairs; patients are resampled within each cohort. None without a pair."""
-        cohorts = defaultdict(list)
-        for pair in pairs:
-            cohorts[pair.cohort].append(self.difference(pair, better, worse, shots))
-        return mean_over_pairs([pd.concat(each, axis=1) for each in cohorts.values()]) if cohorts else None
-
-    def per_patient_over_pairs(self, pairs: Sequence[Pair], better: str, worse: str) -> pd.Series:
-        """Return each patient's mean difference over the pairs of its cohort: every patient of every cohort once."""
+    def by_cohort(self, pairs: Sequence[Pair], better: str, worse: str) -> list[pd.DataFrame]:
+        """Return the differences of some pairs as one table [patient, pair] per cohort: its pairs share patients."""
         cohorts = defaultdict(list)
         for pair in pairs:
             cohorts[pair.cohort].append(self.difference(pair, better, worse))
-        return pd.concat([pd.concat(each, axis=1).mean(axis=1) for each in cohorts.values()])
+        return [pd.concat(differences, axis=1) for differences in cohorts.values()]
+
+    def over_pairs(self, pairs: Sequence[Pair], better: str, worse: str) -> Estimate | None:
+        """Return the mean difference over pairs; patients are resampled within each cohort. None without a pair."""
+        return mean_over_pairs(self.by_cohort(pairs, better, worse)) if pairs else None
 
     def leep(self, pair: Pair) -> float:
         """Return the LEEP score of a pair, averaged over seeds, in nats."""
-        return float(of_pair(self.harm["leep"], pair)["leep"].item())
+        return of_pair(self.harm["leep"], pair)["leep"].item()
 
     def pointing(self, pair: Pair, event: str = "fine_tune") -> pd.DataFrame:
         """Return how well each score forecasts an event: means over patients of what was averaged over seeds.

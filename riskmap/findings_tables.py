@@ -50,11 +50,11 @@ def arm_table(found: Findings) -> pd.DataFrame:
         "pairs with negative transfer": found.hurt,
         "infant pairs": tuple(pair for pair in pairs if pair.is_infant),
     }
-    adjusted = holm({arm: wilcoxon(found.per_patient_over_pairs(pairs, arm, "fine_tune")) for arm in arms})
+    adjusted = holm({arm: wilcoxon(_every_patient(found, arm)) for arm in arms})
     rows = []
     for arm in arms:
         means = {pair: found.difference(pair, arm, "fine_tune").mean() for pair in pairs}
-        row = {"arm": TITLES[arm]}
+        row = {"arm": short_title(arm)}
         row |= {name: points(found.over_pairs(some, arm, "fine_tune")) for name, some in groups.items()}
         row["p (Holm)"] = f"{adjusted[arm]:.3f}" if adjusted[arm] >= 0.001 else "< 0.001"
         row["over scratch, all pairs"] = points(found.over_pairs(pairs, arm, "scratch"))
@@ -218,7 +218,7 @@ def summary(found: Findings) -> str:
         "Each map minus its own shuffled twin:",
         markdown_table(twin_table(found)),
         f"The same at each learning rate for all arms alike ({len(found.plan.every_rate.seeds)} seeds; added after the "
-        "main table was seen, to find out how much hangs on the rate):",
+        "first seeds of the main table had been seen, to find out how much hangs on the rate):",
         markdown_table(rate_table(found)),
         "Where a map is worse, with the whole interval below 0:"
         if len(lost)
@@ -226,6 +226,11 @@ def summary(found: Findings) -> str:
         markdown_table(lost) if len(lost) else "",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _every_patient(found: Findings, arm: str) -> pd.Series:
+    """Return each patient's mean gain over fine-tuning, averaged over the pairs of its cohort."""
+    return pd.concat([table.mean(axis=1) for table in found.by_cohort(found.plan.pairs, arm, "fine_tune")])
 
 
 def _plain(row: pd.Series, column: str) -> str:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+# small generated records, and the figures drawn from them
+RESULTS = PROJECT_ROOT / "results"
 
 
 def resolve(path: str | Path) -> Path:

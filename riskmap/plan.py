@@ -1,7 +1,7 @@
 """The plan of an experiment: which pairs, arms, shots and seeds; declared here, executed by ``riskmap.experiment``."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from riskmap.arms import ARMS, get_arm
 from riskmap.networks import NetworkConfig
@@ -105,7 +105,7 @@ class Plan:
     def spec(self, pair: Pair, arm: str, shots: int, seed: int, rate: float, part: str) -> TransferSpec:
         """Return the specification of one run."""
         source = SourceSpec(pair.source, seed % self.source_networks, self.source_training, self.network)
-        training = TrainingConfig(**{**vars(self.transfer_training), "learning_rate": rate})
+        training = replace(self.transfer_training, learning_rate=rate)
         return TransferSpec(source, pair.target, arm, shots, seed, training, part)
 
     def tuning_specs(self) -> Iterator[tuple[Pair, TransferSpec]]:

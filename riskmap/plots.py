@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from riskmap.statistics import Estimate
 
@@ -192,8 +192,6 @@ def plot_patients(
     *,
     order: Sequence[str],
     titles: Mapping[str, str],
-    ylabel: str = "Dice",
-    limits: tuple[float, float] = (0.0, 1.0),
     highlight: str | None = None,
 ) -> Axes:
     """Draw the Dice of every patient, one column of dots per arm, the mean as a bar.
@@ -203,7 +201,6 @@ def plot_patients(
         scores: columns arm, patient, dice (already averaged over seeds).
         order: arms from left to right.
         titles: name of each arm for the axis.
-        ylabel, limits: of the axis, where ``dice`` holds something made from Dice.
         highlight: an arm whose name is set in bold.
     """
     for place, arm in enumerate(order):
@@ -216,7 +213,7 @@ def plot_patients(
     ax.set_xticks(range(len(order)), [fill(titles[arm], 15) for arm in order], fontsize=9)
     for arm, label in zip(order, ax.get_xticklabels(), strict=True):
         label.set_fontweight("bold" if arm == highlight else "normal")
-    ax.set(ylabel=f"{ylabel} per patient", ylim=limits)
+    ax.set(ylabel="Dice per patient", ylim=(0, 1))
     ax.grid(axis="y", alpha=0.3)
     return ax
 
@@ -227,8 +224,6 @@ def plot_shots(
     *,
     order: Sequence[str],
     titles: Mapping[str, str],
-    ylabel: str = "Dice",
-    limits: tuple[float, float] = (0.0, 1.0),
     highlight: str | None = None,
 ) -> Axes:
     """Draw Dice against the number of target patients, one line per arm, bars from ``low`` to ``high``.
@@ -238,7 +233,6 @@ def plot_shots(
         curve: columns arm, shots, dice, low, high.
         order: arms in the order of the legend.
         titles: name of each arm for the legend.
-        ylabel, limits: of the axis, where ``dice`` holds something made from Dice.
         highlight: an arm whose line is drawn thick.
     """
     shots = sorted(curve["shots"].unique())
@@ -250,7 +244,7 @@ def plot_shots(
         style = {"color": colour, "marker": marker, "capsize": 3, "linewidth": 4 if arm == highlight else 1.5}
         ax.errorbar(where, rows["dice"], yerr=spread, label=titles[arm], **style)
     ax.set_xticks(range(len(shots)), shots)
-    ax.set(xlabel="target patients (k)", ylabel=ylabel, ylim=limits)
+    ax.set(xlabel="target patients (k)", ylabel="Dice", ylim=(0, 1))
     ax.grid(alpha=0.3)
     ax.legend(frameon=False, loc="upper left")
     return ax
@@ -287,7 +281,7 @@ def plot_matrix(ax: Axes, matrix: pd.DataFrame, *, title: str = "", marked: tupl
         # black on white, to stand out on every colour
         for colour, width in (("white", 6), ("black", 3)):
             ax.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor=colour, linewidth=width))
-    ax.set_xticks(range(matrix.shape[1]), [fill(str(name), 14) for name in matrix.columns])
+    ax.set_xticks(range(matrix.shape[1]), [fill(str(name), 10) for name in matrix.columns], fontsize=9)
     ax.set_yticks(range(matrix.shape[0]), matrix.index)
     ax.set(xlabel="target task", ylabel="source task")
     ax.set_title(title, fontsize=11)
@@ -312,6 +306,7 @@ def plot_against(
         marker = markers[index % len(markers)]
         ax.errorbar(place, estimate.mean, yerr=spread, marker=marker, color=colour, linestyle="none", label=name)
     ax.axhline(reference, color="black", linestyle="--", linewidth=1)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)

@@ -18,12 +18,11 @@ from riskmap.cohort import Cohort
 from riskmap.files import atomic_path, digest_of, read_json, write_json
 from riskmap.findings import Findings
 from riskmap.findings_tables import summary
-from riskmap.paths import PROJECT_ROOT, resolve
+from riskmap.paths import PROJECT_ROOT, RESULTS, resolve
 from riskmap.records import processor_name
 from riskmap.report import draw_harm, draw_summary, readme_section, scores
 from riskmap.runs import Run
 
-RESULTS = PROJECT_ROOT / "results"
 PUBLISHED = RESULTS / "tutorial.json"
 FIGURE = RESULTS / "tutorial.png"
 HARM_FIGURE = RESULTS / "negative_transfer.png"

@@ -96,7 +96,7 @@ def train(
     precision = choose_precision(config.precision, device)
     network.to(device, memory_format=_memory_format(network))
     tuning = tuning or Tuning()
-    optimizer = torch.optim.Adam(tuning.parameter_groups(network, config.learning_rate))
+    optimizer = torch.optim.Adam(tuning.parameter_groups(network, config.learning_rate), lr=config.learning_rate)
     anchor = tuning.anchor(network)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     parts = {"network": network, "optimizer": optimizer, "schedule": schedule}

@@ -1,9 +1,9 @@
 """How a transferred network is tuned: the body's own learning rate, a probe of the head first, a pull to the start."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from monai.optimizers import generate_param_groups
 from torch import nn
 
 from riskmap.checks import check_number
@@ -40,11 +40,12 @@ class Tuning:
             raise ValueError(f"probe_share={self.probe_share} must be below 1: some steps have to train the body")
 
     def parameter_groups(self, network: nn.Module, learning_rate: float) -> list[dict]:
-        """Return the optimiser's parameter groups: one, or the body at its own rate and the rest."""
+        """Return the optimiser's parameter groups: the body where it has its own rate, and the rest at the default."""
         if self.body_rate == 1.0:
-            return [{"params": list(network.parameters()), "lr": learning_rate}]
-        body, rest = _divide(network)
-        return [{"params": body, "lr": learning_rate * self.body_rate}, {"params": rest, "lr": learning_rate}]
+            return [{"params": list(network.parameters())}]
+        return generate_param_groups(
+            network, [lambda whole: whole.body], ["select"], [learning_rate * self.body_rate], include_others=True
+        )
 
     def prepare_step(self, network: nn.Module, step: int, steps: int) -> None:
         """Put the network into training mode for one step; while the head is probed its body stays frozen."""
@@ -58,7 +59,7 @@ class Tuning:
         """Remember the body's weights; call it before the first step, on the weights that training starts from."""
         if self.body_pull == 0.0:
             return []
-        return [(parameter, parameter.detach().clone()) for parameter in _divide(network)[0]]
+        return [(parameter, parameter.detach().clone()) for parameter in network.body.parameters()]
 
     def penalty(self, network: nn.Module, anchor: Anchor) -> torch.Tensor | float:
         """Return the L2-SP penalty, 0.0 where neither pull is set."""
@@ -66,16 +67,9 @@ class Tuning:
         if self.body_pull > 0.0:
             penalty += self.body_pull / 2 * sum((now - start).square().sum() for now, start in anchor)
         if self.head_pull > 0.0:
-            penalty += self.head_pull / 2 * sum(parameter.square().sum() for parameter in _divide(network)[1])
+            penalty += self.head_pull / 2 * sum(parameter.square().sum() for parameter in _head(network))
         return penalty
 
 
-def _divide(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the parameters of ``network.body`` and all others."""
-    body = list(network.body.parameters())
-    return body, _others(network.parameters(), body)
-
-
-def _others(parameters: Iterable[nn.Parameter], body: list[nn.Parameter]) -> list[nn.Parameter]:
-    of_body = {id(parameter) for parameter in body}
-    return [parameter for parameter in parameters if id(parameter) not in of_body]
+def _head(network: nn.Module) -> list[nn.Parameter]:
+    return [parameter for name, parameter in network.named_parameters() if not name.startswith("body.")]

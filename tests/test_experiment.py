@@ -168,7 +168,7 @@ def test_a_mean_over_pairs_counts_each_pair_alike(found):
     each = [found.difference(pair, "focal", "fine_tune").mean() for pair in PAIRS]
     assert found.over_pairs(PAIRS, "focal", "fine_tune").mean == pytest.approx(np.mean(each))
     assert found.over_pairs((), "focal", "fine_tune") is None
-    assert len(found.per_patient_over_pairs(PAIRS, "focal", "fine_tune")) == 2
+    assert [table.shape for table in found.by_cohort(PAIRS, "focal", "fine_tune")] == [(2, len(PAIRS))]
 
 
 def test_other_rates_stay_out_of_the_main_table(found):
