@@ -67,9 +67,9 @@ class Experiment:
         write_json(self.results_dir / "runs.json", compact(distinct.values()), compact=True)
         return found
 
-    def count_harm(self, found: Iterable[tuple[Pair, Run]]) -> None:
-        """Count harm, repair and churn from the stored predictions."""
-        compared = comparisons(found, self.plan.harm_arms, self.plan.main_shots)
+    def count_harm(self, found: Iterable[tuple[Pair, Run]], rates: Mapping[str, float]) -> None:
+        """Count harm, repair and churn from the stored predictions of the main table's runs."""
+        compared = comparisons(found, self.plan.harm_arms, self.plan.main_shots, rates)
         counted = count_harm(compared, self.cohort, self.out_dir, self.jobs)
         write_json(self.results_dir / "harm.json", counted, compact=True)
 
@@ -81,7 +81,7 @@ class Experiment:
     def run(self) -> None:
         """Do all that is missing, step by step, and write the published records."""
         rates = self.choose_rates()
-        self.count_harm(self.make_runs(rates))
+        self.count_harm(self.make_runs(rates), rates)
         self.count_cost(rates)
 
     def steps(self, rates: Mapping[str, float]) -> dict[str, list[Wanted]]:

@@ -14,7 +14,7 @@ import torch
 from riskmap.arms import TargetData
 from riskmap.cohort import Cohort, Task
 from riskmap.compute import torch_threads
-from riskmap.plan import Pair
+from riskmap.plan import Pair, rate_owner
 from riskmap.pointing import pointing, reference_scores
 from riskmap.prediction import predict_probabilities
 from riskmap.progress import progress_bar
@@ -44,13 +44,23 @@ class Comparison:
     other_scratch: Run
 
 
-def comparisons(found: Iterable[tuple[Pair, Run]], arms: tuple[str, ...], shots: int) -> list[Comparison]:
-    """Group the runs of some arms by pair and seed; the next seed's run from scratch gives the churn."""
+def comparisons(
+    found: Iterable[tuple[Pair, Run]], arms: tuple[str, ...], shots: int, rates: Mapping[str, float]
+) -> list[Comparison]:
+    """Group the runs of some arms by pair and seed; the next seed's run from scratch gives the churn.
+
+    Args:
+        found: runs with their pairs; those with another number of shots or learning rate are passed over.
+        arms: to hold against scratch.
+        shots: target patients.
+        rates: the learning rate of each arm.
+    """
     by_pair: dict[Pair, dict[int, dict[str, Run]]] = defaultdict(lambda: defaultdict(dict))
     for pair, run in found:
         parameters = run.record["parameters"]
-        if parameters["shots"] == shots and parameters["arm"] in ("scratch", *arms):
-            by_pair[pair][parameters["seed"]][parameters["arm"]] = run
+        arm, rate = parameters["arm"], parameters["training"]["learning_rate"]
+        if parameters["shots"] == shots and arm in ("scratch", *arms) and rate == rates[rate_owner(arm)]:
+            by_pair[pair][parameters["seed"]][arm] = run
     whole = []
     for pair, seeds in by_pair.items():
         order = sorted(seed for seed in seeds if {"scratch", *arms} <= set(seeds[seed]))

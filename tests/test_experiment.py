@@ -14,7 +14,7 @@ from riskmap.arms import ARMS
 from riskmap.experiment import Experiment, compact, cost, main, rates_of
 from riskmap.files import read_json
 from riskmap.findings import Findings
-from riskmap.harm import CHURN, mean_over_seeds, packed, unpacked
+from riskmap.harm import CHURN, comparisons, mean_over_seeds, packed, unpacked
 from riskmap.plan import TUNED_ARMS, Block, Pair
 from riskmap.plans import PLANS, PUBLISHED, SMOKE
 from riskmap.statistics import patient_mean
@@ -239,6 +239,23 @@ def test_harm_is_counted_against_scratch_and_churn_against_the_next_seed(done, f
         assert row.excess == pytest.approx(0.0)
     assert set(changes["arm"]) == {*PLAN.harm_arms, CHURN}
     assert set(found.harm["pointing"]["event"]) == {"fine_tune", CHURN}
+
+
+def test_harm_is_counted_at_the_chosen_rates_alone(done, found):
+    """The runs at every rate of the grid share arm, shots and seed with those of the main table."""
+    rates = {arm: row["chosen"] for arm, row in found.rates.items()}
+    made = [
+        (pair, runs.ensure_transfer(spec, cohort, done.out_dir, progress=False))
+        for pair, (spec, cohort) in done.published(rates)
+    ]
+    compared = comparisons(made, PLAN.harm_arms, PLAN.main_shots, rates)
+    assert len(compared) == len(PAIRS) * len(PLAN.main.seeds)
+    used = {
+        (arm, run.record["parameters"]["training"]["learning_rate"])
+        for each in compared
+        for arm, run in each.runs.items()
+    }
+    assert used == {(arm, rates[arm]) for arm in ("scratch", *PLAN.harm_arms)}
 
 
 def test_seeds_are_averaged_and_undefined_ones_left_out():
