@@ -18,7 +18,7 @@ from riskmap.risk import SCALINGS, WEIGHTINGS, TransferRiskMap
 from riskmap.slices import volume_to_slices
 
 ALL_SEQUENCES = "all, side by side"
-_LARGE = (6.4, 6.8)
+_LARGE = (5.3, 5.7)
 _HIGHEST_WEIGHT = 30.0
 
 
@@ -104,7 +104,7 @@ def explore_risk_map(
         subjects: target *training* patients, the first is shown first; together they are the data set's scale.
     """
     view = lru_cache(maxsize=max(len(subjects), 4))(lambda subject: view_patient(cohort, subject, task, source))
-    figure = panels(4, width=13.5)
+    figure = panels(4, width=11.25)
     title = cohort.targets[task.target].title
 
     @cache  # as many as the slider has places

@@ -42,7 +42,7 @@ def explore_leep() -> Explorer:
     The four cases are what the label y is, by what the source says, z. A source that is right on half of each label, or
     gives both classes one half, knows nothing: its hardness is minus the log of the label's frequency.
     """
-    figure = panels(3, width=13.5, height=4.2, width_ratios=(1, 1, 2.1))
+    figure = panels(3, width=11.25, height=3.7, width_ratios=(1, 1, 2.1))
     joint, conditional, bars = figure.axes
 
     def draw(**source: float) -> str:

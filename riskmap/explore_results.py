@@ -21,7 +21,7 @@ from riskmap.transfer import PixelTransfer, compare_pixels, most_harmed
 
 METRICS = ("Dice", "gain over fine-tuning", "gap to scratch")
 _UNITS = {"Dice": "Dice", "gain over fine-tuning": "gain (Dice points)", "gap to scratch": "gap (Dice points)"}
-_PLACE = {"left": 0.09, "right": 0.99, "bottom": 0.17, "top": 0.92, "wspace": 0.2}
+_PLACE = {"left": 0.1, "right": 0.99, "bottom": 0.2, "top": 0.92, "wspace": 0.22}
 
 
 def explore_predictions(cohort: Cohort, task: Task, runs: Mapping[str, Run]) -> Explorer:
@@ -45,8 +45,8 @@ def explore_predictions(cohort: Cohort, task: Task, runs: Mapping[str, Run]) -> 
         raise ValueError(f"runs must have scored the same patients, got {scored}")
     predictions = cache(lambda title: runs[title].predictions())
     image, labels = lru_cache(maxsize=4)(cohort.image), lru_cache(maxsize=4)(cohort.labels)
-    place = {"left": 0.01, "right": 0.99, "bottom": 0.24, "top": 0.93, "wspace": 0.05}
-    figure = panels(3, width=12.5, height=5.0, place=place)
+    place = {"left": 0.01, "right": 0.99, "bottom": 0.25, "top": 0.93, "wspace": 0.05}
+    figure = panels(3, width=10.5, height=4.4, place=place)
     spec = cohort.targets[task.target]
 
     @lru_cache(maxsize=64)
@@ -101,7 +101,7 @@ def explore_few_shot(frame: pd.DataFrame) -> Explorer:
         raise ValueError(f"frame must hold the arms scratch and fine_tune, got {arms}")
     shots = sorted(int(each) for each in frame["shots"].unique())
     frames = {metric: _in_metric(frame, metric) for metric in METRICS}
-    figure = panels(2, width=13.5, height=4.6, place=_PLACE, width_ratios=(1, 1.25))
+    figure = panels(2, width=11.25, height=4.2, place=_PLACE, width_ratios=(1, 1.25))
     curves, patients = figure.axes
 
     shots_curves = {metric: report.shots_curve(rows) for metric, rows in frames.items()}
@@ -124,7 +124,6 @@ def explore_few_shot(frame: pd.DataFrame) -> Explorer:
         order = [*(each for each in arms if each != arm), arm]
         plots.plot_shots(curves, shots_curves[metric], order=order, **style)
         curves.axvspan(shots.index(k) - 0.3, shots.index(k) + 0.3, color=plots.GREY, alpha=0.12)
-        curves.legend(fontsize=8, frameon=False, loc="best")
         dice = by_patient(metric, k).reset_index().melt("patient", value_name="dice")
         plots.plot_patients(patients, dice, order=arms, **style)
         patients.set_title(f"each mark is a test patient, k = {k}", fontsize=11)
@@ -150,7 +149,7 @@ def explore_gap_matrix(found: Findings) -> Explorer:
     """
     pairs = {pair.title: pair for pair in found.plan.pairs}
     arms = [arm for arm in found.plan.main.arms if arm != "scratch"]
-    figure = panels(2, width=13.5, height=4.8, place=_PLACE, width_ratios=(1.25, 1))
+    figure = panels(2, width=11.25, height=4.4, place=_PLACE, width_ratios=(1.25, 1))
     left, right = figure.axes
     matrix = cache(lambda arm: gap_matrix(found, arm))
 
@@ -163,7 +162,7 @@ def explore_gap_matrix(found: Findings) -> Explorer:
         chosen = pairs[pair]
         values, estimate = gaps(chosen, arm)
         for ax in figure.axes:
-            ax.clear()
+            wipe(ax)
         name = report.TITLES[arm]
         plots.plot_matrix(left, matrix(arm), title=f"gap: scratch − {name} (Dice points)", marked=cell_of(chosen))
         sides = ("scratch is better", "scratch is not better")

@@ -21,7 +21,8 @@ from PIL import Image
 
 Draw = Callable[..., str]
 
-DPI = 80
+# text of a projected page must be readable from the last row: few inches, many pixels in each
+DPI = 96
 _CONTROL_WIDTH = "320px"
 
 
@@ -104,7 +105,7 @@ class Explorer(widgets.VBox):
 
 
 def panels(
-    count: int, width: float = 12.0, height: float = 3.9, place: Mapping[str, float] | None = None, **options: Any
+    count: int, width: float = 10.0, height: float = 3.25, place: Mapping[str, float] | None = None, **options: Any
 ) -> Figure:
     """Return a figure of panels side by side.
 
@@ -180,9 +181,9 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _caption(sentence: str, width: int) -> Image.Image:
-    text = fill(sentence, max(width // 7, 20))
+    text = fill(sentence, max(width // 8, 20))
     lines = text.count("\n") + 1
-    figure = Figure(figsize=(width / DPI, (18 * lines + 22) / DPI), dpi=DPI)
+    figure = Figure(figsize=(width / DPI, (21 * lines + 24) / DPI), dpi=DPI)
     FigureCanvasAgg(figure)
     figure.text(8 / width, 0.95, text, va="top", fontsize=11, linespacing=1.25, parse_math=False)
     return _image(figure)

@@ -208,8 +208,10 @@ def plot_patients(
         colour, marker = arm_style(arm)
         # a fixed fan instead of random jitter: the same records draw the same figure
         offsets = np.linspace(-0.18, 0.18, len(dice)) if len(dice) > 1 else np.zeros(1)
-        ax.plot(place + offsets, dice, linestyle="none", marker=marker, color=colour, alpha=0.7, markersize=6)
-        ax.hlines(dice.mean(), place - 0.3, place + 0.3, color="black", linewidth=2)
+        # a Dice of 0 lies on the axis: there too the whole mark is drawn
+        style = {"linestyle": "none", "alpha": 0.7, "markersize": 6, "clip_on": False}
+        ax.plot(place + offsets, dice, marker=marker, color=colour, **style)
+        ax.hlines(dice.mean(), place - 0.3, place + 0.3, color="black", linewidth=2, clip_on=False)
     ax.set_xticks(range(len(order)), [fill(titles[arm], 15) for arm in order], fontsize=9)
     for arm, label in zip(order, ax.get_xticklabels(), strict=True):
         label.set_fontweight("bold" if arm == highlight else "normal")
@@ -242,11 +244,12 @@ def plot_shots(
         where = np.arange(len(shots)) + (place - (len(order) - 1) / 2) * 0.07
         spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["dice"].to_numpy())
         style = {"color": colour, "marker": marker, "capsize": 3, "linewidth": 4 if arm == highlight else 1.5}
+        style["clip_on"] = False
         ax.errorbar(where, rows["dice"], yerr=spread, label=titles[arm], **style)
     ax.set_xticks(range(len(shots)), shots)
     ax.set(xlabel="target patients (k)", ylabel="Dice", ylim=(0, 1))
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False, loc="upper left")
+    ax.legend(frameon=False, loc="best", fontsize=9)
     return ax
 
 
@@ -263,19 +266,19 @@ def plot_table(ax: Axes, table: np.ndarray, *, rows: Sequence[str], columns: Seq
 
 
 def plot_matrix(ax: Axes, matrix: pd.DataFrame, *, title: str = "", marked: tuple[str, str] | None = None) -> Axes:
-    """Draw signed numbers [rows, columns] as a heat map, white at 0, the number in each cell; NaN leaves it empty.
+    """Draw signed numbers [rows, columns] as a heat map, white at 0, the number in each cell; NaN is hatched.
 
     The cell ``marked`` (row, column) gets a frame.
     """
     values = matrix.to_numpy(dtype=float)
     limit = max(float(np.nanmax(np.abs(values))), 1e-6)
+    # behind the picture, which is clear where nothing was run
+    ax.patch.set(facecolor="#F4F4F4", edgecolor="#BBBBBB", hatch="///")
     ax.imshow(np.ma.masked_invalid(values), cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             colour = "white" if abs(value) > 0.6 * limit else "black"
             ax.text(column, row, f"{value:+.1f}", ha="center", va="center", color=colour, fontsize=12)
-        else:
-            ax.text(column, row, "not run", ha="center", va="center", color=GREY, fontsize=9)
     if marked is not None:
         corner = (matrix.columns.get_loc(marked[1]) - 0.46, matrix.index.get_loc(marked[0]) - 0.46)
         # black on white, to stand out on every colour
@@ -283,7 +286,7 @@ def plot_matrix(ax: Axes, matrix: pd.DataFrame, *, title: str = "", marked: tupl
             ax.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor=colour, linewidth=width))
     ax.set_xticks(range(matrix.shape[1]), [fill(str(name), 10) for name in matrix.columns], fontsize=9)
     ax.set_yticks(range(matrix.shape[0]), matrix.index)
-    ax.set(xlabel="target task", ylabel="source task")
+    ax.set(xlabel="target task (hatched: not run)" if np.isnan(values).any() else "target task", ylabel="source task")
     ax.set_title(title, fontsize=11)
     return ax
 

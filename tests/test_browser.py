@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from urllib.error import HTTPError
 
 import nbformat
 import psutil
 import pytest
 from browser.contents import explorers_of, problems
-from browser.lab import running_lab
+from browser.lab import Lab, running_lab
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from riskmap import browser
@@ -160,6 +161,35 @@ def test_lab_and_its_kernels_end_with_the_block_also_when_it_raises(tmp_path):
     assert not lab.log.exists(), "its folders are gone as well"
     with pytest.raises(OSError, match="refused"):
         lab.ask("status")
+
+
+@pytest.mark.parametrize(
+    ("answer", "connected"),
+    [
+        ([{"execution_state": "idle", "connections": 1}], True),
+        ([{"execution_state": "idle", "connections": 0}, {"execution_state": "busy", "connections": 1}], False),
+        (HTTPError("", 500, "Internal Server Error", {}, None), False),
+    ],
+)
+def test_a_server_that_cannot_list_its_kernels_yet_is_asked_again(monkeypatch, tmp_path, answer, connected):
+    """While it ends an earlier page's kernel, the server answers 500."""
+
+    def ask(self, path):
+        if isinstance(answer, HTTPError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(Lab, "ask", ask)
+    assert Lab("", "", tmp_path, tmp_path, None).has_connected_kernel() is connected
+
+
+def test_a_server_that_refuses_is_an_error(monkeypatch, tmp_path):
+    def refuse(self, path):
+        raise HTTPError("", 403, "Forbidden", {}, None)
+
+    monkeypatch.setattr(Lab, "ask", refuse)
+    with pytest.raises(HTTPError, match="403"):
+        Lab("", "", tmp_path, tmp_path, None).has_connected_kernel()
 
 
 def test_lab_that_cannot_start_shows_its_log(tmp_path):

@@ -126,7 +126,9 @@ def test_a_matrix_is_centred_on_zero_and_empty_where_nothing_was_run(ax):
     matrix = pd.DataFrame([[4.0, np.nan], [-2.0, 0.0]], index=["a", "b"], columns=["c", "d"])
     assert plots.plot_matrix(ax, matrix, title="gap") is ax
     assert ax.images[0].get_clim() == (-4.0, 4.0)
-    assert [text.get_text() for text in ax.texts] == ["+4.0", "not run", "-2.0", "+0.0"]
+    assert [text.get_text() for text in ax.texts] == ["+4.0", "-2.0", "+0.0"]
+    assert ax.patch.get_hatch()
+    assert ax.get_xlabel() == "target task (hatched: not run)"
     assert ax.images[0].get_array().mask.tolist() == [[False, True], [False, False]]
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import psutil
@@ -52,6 +52,17 @@ class Lab:
         with _open(Request(f"{self.url}/api/{path}", data, headers, method=method), timeout=30) as answer:
             text = answer.read()
         return json.loads(text) if text else None
+
+    def has_connected_kernel(self) -> bool:
+        """Tell whether a kernel is idle and a page is connected to it."""
+        try:
+            kernels = self.ask("kernels")
+        except HTTPError as error:
+            # while it ends the kernel of an earlier page the server cannot list them
+            if error.code < 500:
+                raise
+            return False
+        return any(kernel["execution_state"] == "idle" and kernel["connections"] > 0 for kernel in kernels)
 
     def end_kernels(self) -> None:
         """End every kernel that the server runs."""

@@ -121,7 +121,7 @@ class NotebookPage:
         The page shows "Idle" before that, and a run that is asked for then is dropped without a word.
         """
         self.page.goto(self.lab.address(self.name))
-        wait_until(self._connected, RUN_SECONDS, "a kernel is idle and connected to the page")
+        wait_until(self.lab.has_connected_kernel, RUN_SECONDS, "a kernel is idle and connected to the page")
 
     def run_all(self) -> NotebookNode:
         """Run all cells, wait until the last one is done, save the notebook and return it."""
@@ -142,10 +142,6 @@ class NotebookPage:
         self.page.set_viewport_size({"width": width, "height": HEIGHT})
         self.page.wait_for_timeout(1000)
 
-    def _connected(self) -> bool:
-        kernels = self.lab.ask("kernels")
-        return any(kernel["execution_state"] == "idle" and kernel["connections"] > 0 for kernel in kernels)
-
     def _started(self) -> bool:
         self._menu("Run", "Run All Cells")
         self.page.wait_for_timeout(2000)
@@ -154,7 +150,7 @@ class NotebookPage:
 
     def _done(self) -> bool:
         waiting = self.page.locator('.jp-InputPrompt:has-text("[*]")').count()
-        return not waiting and self._connected()
+        return not waiting and self.lab.has_connected_kernel()
 
     def _save(self) -> NotebookNode:
         before = self.file.stat().st_mtime_ns
