@@ -135,11 +135,9 @@ def explore_risk_map(
         ]
         for ax in figure.axes:
             wipe(ax)
-            plots.plot_slice(ax, image, title=str(task), sides=ax is figure.axes[0])
+        plots.plot_slice(figure.axes[0], image, title=str(task))
         for ax, (name, values, top, unit) in zip(figure.axes[1:], layers, strict=True):
-            # only the brain is coloured; an opacity per pixel would do the same more slowly
-            inside = np.ma.masked_where(image == 0, values)
-            plots.plot_map(ax, inside, limits=(0.0, top), unit=unit, title=name, opacity=opacity, bar=False)
+            plots.plot_overlay(ax, image, values, limits=(0.0, top), title=name, opacity=opacity)
             # a label instead of a colour bar: less to draw at every move
             ax.set_xlabel(f"dark 0, bright {top:.3g} {unit}")
         for ax in figure.axes:

@@ -12,9 +12,10 @@ from riskmap.plots_explorers import plot_bars
 
 # so many pixels that every place of the sliders is a whole number of them
 _PIXELS = 10_000
-_LABELS = ("y = background", "y = foreground")
-_ANSWERS = ("z = background", "z = foreground")
-_CASES = tuple(f"{label}\n{answer}" for label in _LABELS for answer in _ANSWERS)
+_CLASSES = ("background", "foreground")
+_LABELS = tuple(f"y =\n{name}" for name in _CLASSES)
+_ANSWERS = tuple(f"z =\n{name}" for name in _CLASSES)
+_CASES = tuple(f"y = {label}\nz = {answer}" for label in _CLASSES for answer in _CLASSES)
 
 
 def binary_source(prevalence: float, accuracy: float, confidence: float) -> tuple[Tensor, Tensor]:
@@ -42,7 +43,7 @@ def explore_leep() -> Explorer:
     The four cases are what the label y is, by what the source says, z. A source that is right on half of each label, or
     gives both classes one half, knows nothing: its hardness is minus the log of the label's frequency.
     """
-    figure = panels(3, width=11.25, height=3.7, width_ratios=(1, 1, 2.1))
+    figure = panels(3, width=11.25, height=3.7, width_ratios=(1, 1, 2.7))
     joint, conditional, bars = figure.axes
 
     def draw(**source: float) -> str:

@@ -94,7 +94,7 @@ class Explorer(widgets.VBox):
             self._say(f"This could not be drawn: {error}")
             raise
         self._say(sentence)
-        self.picture.value = _png(_image(self.figure))
+        self.picture.value = encode_picture(self.figure)
 
     def _say(self, sentence: str) -> None:
         self.sentence.value = f'<p style="max-width: 60em; font-size: 1.05em">{escape(sentence)}</p>'
@@ -134,6 +134,11 @@ def wipe(ax: Axes) -> None:
         artist.remove()
     # or the limits would remember what is gone
     ax.relim()
+
+
+def encode_picture(figure: Figure) -> bytes:
+    """Draw a figure of :func:`panels` and return it as a PNG, quickly rather than small."""
+    return _png(_image(figure))
 
 
 def slice_slider(value: int, last: int) -> widgets.IntSlider:

@@ -10,8 +10,9 @@ from textwrap import fill
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, to_rgba
+from matplotlib.colors import ListedColormap, Normalize, to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
@@ -57,11 +58,40 @@ def plot_slice(ax: Axes, image: np.ndarray, *, title: str = "", sides: bool = Tr
         title: above the picture.
         sides: whether to write L, R and A (left, right, anterior) at the borders.
     """
-    brain = image[image != 0]
-    low, high = np.percentile(brain, (1, 99.5)) if brain.size else (0.0, 1.0)
+    low, high = _window(image)
     shown = np.where(image != 0, image, low)
     ax.imshow(shown.T, cmap="gray", origin="lower", vmin=low, vmax=high, interpolation="nearest")
     return _finish_picture(ax, title, sides)
+
+
+def plot_overlay(
+    ax: Axes,
+    image: np.ndarray,
+    values: np.ndarray,
+    *,
+    limits: tuple[float, float],
+    title: str = "",
+    colours: str = "viridis",
+    opacity: float = 1.0,
+) -> Axes:
+    """Draw a map [X, Y] over the brain of a slice as one picture, which is drawn faster than two on one another.
+
+    Args:
+        ax: where to draw.
+        image: [X, Y], any unit; 0 outside the brain, where no map is shown.
+        values: [X, Y], any unit.
+        limits: lowest and highest value of the colours; the same in every panel that is compared.
+        title: above the picture.
+        colours: a perceptually uniform colour map of matplotlib.
+        opacity: of the map, 0..1.
+    """
+    brain = image != 0
+    grey = np.where(brain, Normalize(*_window(image), clip=True)(image), 0.0)[..., None]
+    colour = colormaps[colours](Normalize(*limits, clip=True)(values))[..., :3]
+    shares = np.where(brain, opacity, 0.0)[..., None]
+    picture = np.rint(255 * (shares * colour + (1 - shares) * grey)).astype(np.uint8)
+    ax.imshow(picture.transpose(1, 0, 2), origin="lower", interpolation="nearest")
+    return _finish_picture(ax, title, sides=False)
 
 
 def plot_contour(ax: Axes, mask: np.ndarray, *, colour: str = ORANGE, style: str = "solid") -> Axes:
@@ -371,10 +401,19 @@ def plot_hardness_histogram(ax: Axes, hardness: np.ndarray, labels: np.ndarray, 
     return ax
 
 
+def _window(image: np.ndarray) -> tuple[float, float]:
+    brain = image[image != 0]
+    if not brain.size:
+        return 0.0, 1.0
+    low, high = np.percentile(brain, (1, 99.5))
+    return float(low), float(high)
+
+
 def _finish_picture(ax: Axes, title: str, sides: bool) -> Axes:
     ax.set_xticks([])
     # an axis that is not shown costs nothing; the other one may carry a label below the picture
     ax.yaxis.set_visible(False)
+    ax.spines[:].set_visible(False)
     ax.set_title(title)
     if sides:
         style = {"color": "white", "fontsize": 9, "transform": ax.transAxes, "ha": "center", "va": "center"}

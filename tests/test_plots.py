@@ -153,3 +153,15 @@ def test_points_against_a_number_have_their_own_marks(ax):
 def test_an_arm_without_a_style_of_its_own_can_be_drawn():
     assert plots.arm_style("scratch") == plots.ARM_STYLES["scratch"]
     assert plots.arm_style("l2_sp") == plots.arm_style("boundary") != plots.arm_style("scratch")
+
+
+def test_an_overlay_colours_the_brain_alone_and_as_much_as_asked(ax):
+    image, values = np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([[9.0, 0.0], [1.0, 5.0]])
+    plots.plot_overlay(ax, image, values, limits=(0.0, 1.0), colours="gray", opacity=1.0)
+    (picture,) = ax.images
+    # [X, Y] becomes rows of Y; what lies above the limit has its colour, what lies outside the brain is black
+    assert picture.get_array()[..., 0].tolist() == [[0, 255], [0, 255]]
+    plots.plot_overlay(ax, image, values, limits=(0.0, 1.0), colours="gray", opacity=0.0)
+    grey = ax.images[1].get_array()[..., 0]
+    assert grey[0, 0] == 0
+    assert 0 <= grey[1, 0] < grey[0, 1] < grey[1, 1] == 255, "the slice itself"
