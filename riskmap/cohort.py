@@ -167,9 +167,12 @@ class Cohort:
         """Return the subjects of one part of the split.
 
         Raises:
-            CohortError: if there is no such part.
+            CohortError: if there is no such part, or it is empty, as most are of a cohort that was prepared unsplit.
         """
         self._check("part", name, self.split)
+        if not self.split[name]:
+            filled = ", ".join(part for part, subjects in self.split.items() if subjects)
+            raise CohortError(f"part {name!r} of cohort {self.name} is empty; its subjects are all in {filled}")
         return self.split[name]
 
     def image(self, subject: str, modality: str) -> np.ndarray:
