@@ -4,30 +4,25 @@ Usage: python -m data_scripts.prepare --archive build/data/archives/fets2021_sim
     --out build/data/prepared/fets2021_simulated
 """
 
-import argparse
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.data import MetaTensor
-from monai.transforms import Compose, CropForegroundd, Orientationd, ResizeWithPadOrCropd, SpatialResample
-from nibabel.affines import from_matvec, voxel_sizes
 
-from data_scripts.layouts import LAYOUTS, Layout, SubjectFiles, detect_layout
+from data_scripts.geometry import box_shape, to_box, z_scores
+from data_scripts.layout import SubjectFiles
+from data_scripts.layouts import LAYOUTS, detect_layout
 from data_scripts.resumable import PARAMETERS_FILE, claim_folder, run_side_by_side, whole_folder
-from data_scripts.volumes import SubjectError, files_of, read_subject, save_volume
+from data_scripts.split import PARTS, split_by_site
+from data_scripts.volumes import SubjectError, check_files, files_of, read_subject, save_volume
 from riskmap.files import read_json, sha256_of_file, write_json
 
-PARTS = ("source_train", "source_val", "target_train", "target_val", "target_test")
-SOURCE_PARTS, TARGET_PARTS = PARTS[:2], PARTS[2:]
 DEFAULT_BOX_MM = (192.0, 224.0, 176.0)
 DEFAULT_SPLIT = (12, 4, 8, 4, 12)
-# U-Nets with three halvings need it
-VOXEL_MULTIPLE = 8
 
 
 def prepare(
@@ -40,6 +35,13 @@ def prepare(
     seed: int = 0,
     jobs: int = 2,
     source_sites: Sequence[str] = (),
+    *,
+    sites: Sequence[str] = (),
+    subjects: Sequence[str] = (),
+    unsplit: bool = False,
+    dry_run: bool = False,
+    layouts: Sequence[str] = (),
+    announce: Callable[[str], None] = lambda terms: None,
 ) -> dict[str, Any]:
     """Prepare every sound subject of an archive; a second call goes on where the first one stopped.
 
@@ -53,14 +55,22 @@ def prepare(
         layout: "auto" or a name in ``LAYOUTS``.
         spacing: voxel size in mm, > 0.
         box: size of the prepared volumes in mm; each a multiple of 8 voxels.
-        split: relative sizes of the parts in ``PARTS``, each >= 1.
+        split: relative sizes of the parts in ``PARTS``, each >= 1; all scans of a patient go to one part.
         seed: seed of the split.
         jobs: processes side by side, >= 1.
         source_sites: for transfer across sites: subjects of these sites alone fill the source's parts, all others the
             target's, each group in the shares of its own parts; empty: sites are mixed.
+        sites: prepare subjects of these sites alone; empty: of all.
+        subjects: prepare these alone: names, or one number that counts from the archive's first; empty: all.
+        unsplit: put all subjects into target_test and leave the other parts empty, for patients that are looked at and
+            not trained on; one subject is enough.
+        dry_run: read and check every subject, and write nothing.
+        layouts: which layouts "auto" looks for; empty: all.
+        announce: is told licence and citation before the work begins.
 
     Returns:
-        The manifest; its "problems" list the subjects that were skipped, with the reason.
+        The manifest; its "problems" list the subjects that were skipped, with the reason. In a dry run its subjects
+        have no files.
 
     Raises:
         ValueError: if an argument is out of range, no layout fits, ``out`` was begun with other parameters, fewer
@@ -74,13 +84,16 @@ def prepare(
     shape = box_shape(box, spacing)
     if len(split) != len(PARTS) or min(split) < 1:
         raise ValueError(f"split must be {len(PARTS)} whole numbers >= 1 ({', '.join(PARTS)}), got {split}")
-    layout = detect_layout(archive) if layout == "auto" else layout
+    if unsplit and source_sites:
+        raise ValueError("unsplit leaves the source's parts empty, so source_sites cannot fill them: give one of both")
+    layout = detect_layout(archive, layouts) if layout == "auto" else layout
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be auto or one of {', '.join(LAYOUTS)}, got {layout!r}")
-    found = LAYOUTS[layout].find(archive)
-    if not found:
+    everyone = LAYOUTS[layout].find(archive)
+    if not everyone:
         raise ValueError(f"archive {archive} holds no subject in the layout {layout}")
-    parameters = {
+    found = _select([files for files in everyone if not files.is_test], sites, subjects)
+    parameters: dict[str, Any] = {
         "layout": layout,
         "spacing": float(spacing),
         "box": [float(length) for length in box],
@@ -90,14 +103,22 @@ def prepare(
     if source_sites:
         # told before anything is prepared or written; what turns out unsound may still lack afterwards
         split_by_site({files.subject: files.site for files in found}, split, seed, source_sites)
-        # only where it is used: folders that were prepared before the option existed stay valid
-        parameters["source_sites"] = sorted(set(source_sites))
-    claim_folder(out, parameters)
+    # only where they are used: folders that were prepared before the options existed stay valid
+    choices = {"source_sites": sorted(set(source_sites)), "sites": sorted(set(sites)), "subjects": list(subjects)}
+    parameters |= {name: choice for name, choice in choices.items() if choice}
+    if unsplit:
+        del parameters["split"]
+        parameters["unsplit"] = True
+    description = _description(archive, layout)
+    announce(f"{description['title']}\nLicence: {description['licence']}\nCite: {description['citation']}")
+    if not dry_run:
+        claim_folder(out, parameters)
 
     copies = Counter(files.subject for files in found)
     single = [files for files in found if copies[files.subject] == 1]
+    work, title = (_check_subject, "Checking") if dry_run else (_prepare_subject, "Preparing")
     arguments = [(files, layout, out, float(spacing), shape) for files in single]
-    records = run_side_by_side(_prepare_subject, arguments, jobs, f"Preparing {out.name}")
+    records = run_side_by_side(work, arguments, jobs, f"{title} {out.name}")
     problems = [
         {"subject": subject, "reason": f"duplicate subject: found {number} times in the archive"}
         for subject, number in copies.items()
@@ -105,19 +126,16 @@ def prepare(
     ] + [record for record in records if "reason" in record]
     # runs end in any order; the archive's own order is kept
     whole = {record["subject"]: record["files"] for record in records if "files" in record}
-    subjects = {
-        files.subject: {"site": files.site, "files": whole[files.subject]} for files in single if files.subject in whole
-    }
+    sound = [files for files in single if files.subject in whole]
     problems.sort(key=lambda problem: [files.subject for files in found].index(problem["subject"]))
     try:
-        sites = {subject: record["site"] for subject, record in subjects.items()}
-        parts = split_by_site(sites, split, seed, source_sites)
+        parts = _unsplit(sound) if unsplit else _split_by_patient(sound, split, seed, source_sites)
     except ValueError as error:
-        raise ValueError("; ".join([str(error), *map(_describe, problems)])) from error
+        raise ValueError("; ".join([str(error), *map(describe_problem, problems)])) from error
     manifest = {
         "format": 1,
         "name": out.name,
-        **_description(archive, layout),
+        **description,
         "modalities": list(LAYOUTS[layout].modalities),
         "label_table": {str(value): name for value, name in LAYOUTS[layout].label_table.items()},
         "targets": LAYOUTS[layout].targets,
@@ -125,114 +143,66 @@ def prepare(
         "shape": list(shape),
         "orientation": "RAS",
         "orientation_in_header": LAYOUTS[layout].orientation_in_header,
-        "sites": sites,
-        "subjects": subjects,
+        "sites": {files.subject: files.site for files in sound},
+        "subjects": {files.subject: {"site": files.site, "files": whole[files.subject]} for files in sound},
         "split": parts,
         "parameters": parameters,
         "problems": problems,
     }
-    write_json(out / "manifest.json", manifest)
+    if not dry_run:
+        write_json(out / "manifest.json", manifest)
     return manifest
 
 
-def box_shape(box: Sequence[float], spacing: float) -> tuple[int, int, int]:
-    """Return the voxels of a box in mm along each axis.
-
-    Raises:
-        ValueError: if the spacing is not positive, or an axis is not a multiple of 8 voxels.
-
-    >>> box_shape((192, 224, 176), 2)
-    (96, 112, 88)
-    """
-    if not spacing > 0:
-        raise ValueError(f"spacing must be above 0 mm, got {spacing}")
-    if len(box) != 3 or not all(length > 0 for length in box):
-        raise ValueError(f"box must be three lengths above 0 mm, got {tuple(box)}")
-    voxels = [length / spacing for length in box]
-    step = VOXEL_MULTIPLE
-    nearest = tuple(max(1, round(count / step)) * step for count in voxels)
-    if not np.allclose(voxels, nearest, rtol=0, atol=1e-6):
-        suggestion = " ".join(f"{count * spacing:g}" for count in nearest)
-        raise ValueError(
-            f"box {tuple(box)} mm is {tuple(round(count, 3) for count in voxels)} voxels at {spacing:g} mm; each axis "
-            f"must be a multiple of {step} voxels; the nearest is --box {suggestion}"
-        )
-    return nearest
-
-
-def split_by_site(
-    sites: Mapping[str, str], split: Sequence[int], seed: int, source_sites: Sequence[str] = ()
-) -> dict[str, list[str]]:
-    """Deal the subjects out to ``PARTS``: those of ``source_sites`` to the source's, all others to the target's.
-
-    Args:
-        sites: subject to site.
-        split: relative sizes of ``PARTS``; they count within the source and within the target.
-        seed: seed of the split.
-        source_sites: sites of the source; empty: all subjects are dealt out to all parts, whatever their site.
-
-    Raises:
-        ValueError: if no subject comes from one of ``source_sites``, or too few are left for the source or the target.
-
-    >>> sites = {"a": "1", "b": "2", "c": "1", "d": "2", "e": "3"}
-    >>> parts = split_by_site(sites, (1, 1, 1, 1, 1), seed=0, source_sites=["1"])
-    >>> sorted(parts["source_train"] + parts["source_val"])
-    ['a', 'c']
-    """
-    if not source_sites:
-        return split_subjects(list(sites), split, seed)
-    allowed = ", ".join(map(repr, sorted(set(sites.values()))))
-    if isinstance(source_sites, str) or not set(source_sites) <= set(sites.values()):
-        raise ValueError(
-            f"source_sites must be a list of sites that sound subjects have ({allowed}), got {source_sites!r}"
-        )
-    source = [subject for subject, site in sites.items() if site in source_sites]
-    target = [subject for subject, site in sites.items() if site not in source_sites]
-    if not target:
-        raise ValueError(
-            f"source_sites must leave at least one site to the target, got {source_sites!r}; sound subjects have the "
-            f"sites {allowed}"
-        )
-    border = len(SOURCE_PARTS)
-    return {
-        **split_subjects(source, split[:border], seed, SOURCE_PARTS),
-        **split_subjects(target, split[border:], seed, TARGET_PARTS),
-    }
-
-
-def split_subjects(
-    subjects: Sequence[str], split: Sequence[int], seed: int, parts: Sequence[str] = PARTS
-) -> dict[str, list[str]]:
-    """Deal the subjects out to the parts at random, in proportion to ``split``, at least one to each.
-
-    The order within target_train is the order in which few-shot experiments take their subjects.
-
-    Raises:
-        ValueError: if there are fewer subjects than parts.
-    """
-    if len(subjects) < len(parts):
-        raise ValueError(
-            f"{len(subjects)} sound subjects are too few: the {len(parts)} parts need one each ({', '.join(parts)})"
-        )
-    ideal = np.asarray(split) / sum(split) * len(subjects)
-    sizes = np.maximum(np.floor(ideal).astype(int), 1)
-    while sizes.sum() != len(subjects):
-        # largest remainder first; where the minimum of one took too many, the most overdrawn part gives back
-        lacking = ideal - sizes
-        if sizes.sum() < len(subjects):
-            sizes[np.argmax(lacking)] += 1
-        else:
-            sizes[np.argmin(np.where(sizes > 1, lacking, np.inf))] -= 1
-    order = np.random.default_rng(seed).permutation(len(subjects))
-    ends = np.cumsum(sizes)
-    return {
-        part: [subjects[index] for index in order[end - size : end]]
-        for part, size, end in zip(parts, sizes, ends, strict=True)
-    }
-
-
-def _describe(problem: dict[str, str]) -> str:
+def describe_problem(problem: Mapping[str, str]) -> str:
+    """Name the subject that was skipped and the reason."""
     return f"{problem['subject']}: {problem['reason']}"
+
+
+def _select(found: Sequence[SubjectFiles], sites: Sequence[str], subjects: Sequence[str]) -> list[SubjectFiles]:
+    """Keep the subjects of some sites, then those that are named or the first ones.
+
+    Raises:
+        ValueError: if a site or a name is unknown, or nothing is left.
+    """
+    for kind, wanted, known in (
+        ("sites", sites, {files.site for files in found}),
+        ("subjects", [] if _is_count(subjects) else subjects, {files.subject for files in found}),
+    ):
+        unknown = [wanted] if isinstance(wanted, str) else sorted(set(wanted) - known)
+        if unknown:
+            some = ", ".join(sorted(known)[:20])
+            raise ValueError(f"{kind} must be a list of those in the archive ({some}), got {', '.join(unknown)}")
+    chosen = [files for files in found if not sites or files.site in sites]
+    if _is_count(subjects):
+        chosen = chosen[: int(subjects[0])]
+    elif subjects:
+        chosen = [files for files in chosen if files.subject in subjects]
+    if not chosen:
+        raise ValueError("no labelled subject of the archive is left to prepare; choose other sites or subjects")
+    return chosen
+
+
+def _is_count(subjects: Sequence[str]) -> bool:
+    return not isinstance(subjects, str) and len(subjects) == 1 and str(subjects[0]).isdecimal()
+
+
+def _split_by_patient(
+    sound: Sequence[SubjectFiles], split: Sequence[int], seed: int, source_sites: Sequence[str]
+) -> dict[str, list[str]]:
+    """Deal the patients out and give each part all scans of its patients."""
+    scans: dict[str, list[SubjectFiles]] = {}
+    for files in sound:
+        scans.setdefault(files.patient or files.subject, []).append(files)
+    sites = {patient: several[0].site for patient, several in scans.items()}
+    parts = split_by_site(sites, split, seed, source_sites)
+    return {part: [files.subject for patient in dealt for files in scans[patient]] for part, dealt in parts.items()}
+
+
+def _unsplit(sound: Sequence[SubjectFiles]) -> dict[str, list[str]]:
+    if not sound:
+        raise ValueError("no subject is sound")
+    return {part: [files.subject for files in sound] if part == "target_test" else [] for part in PARTS}
 
 
 def _description(archive: Path, layout_name: str) -> dict[str, Any]:
@@ -257,19 +227,39 @@ def _description(archive: Path, layout_name: str) -> dict[str, Any]:
     }
 
 
+def _boxed(
+    files: SubjectFiles, layout_name: str, spacing: float, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return a subject's z-scored images, its labels, its brain and its affine; SubjectError if it is not sound."""
+    layout = LAYOUTS[layout_name]
+    images, labels, affine = read_subject(files, layout)
+    images, labels, brain, affine = to_box(images, labels, affine, layout, spacing, shape)
+    return z_scores(images, brain, layout.modalities), labels, brain, affine
+
+
+def _check_subject(
+    files: SubjectFiles, layout_name: str, out: Path, spacing: float, shape: tuple[int, int, int]
+) -> dict[str, Any]:
+    """Do all that preparing does, except writing."""
+    try:
+        _boxed(files, layout_name, spacing, shape)
+    except SubjectError as error:
+        return {"subject": files.subject, "reason": str(error)}
+    return {"subject": files.subject, "files": {}}
+
+
 def _prepare_subject(
     files: SubjectFiles, layout_name: str, out: Path, spacing: float, shape: tuple[int, int, int]
 ) -> dict[str, Any]:
     """Prepare one subject and return where its files lie, or the reason why it was skipped."""
-    layout = LAYOUTS[layout_name]
+    modalities = LAYOUTS[layout_name].modalities
     subject, target = files.subject, out / files.subject
     try:
+        check_files(files)
         if not _is_current(target, files):
-            images, labels, affine = read_subject(files, layout)
-            prepared, labels, brain, affine = to_box(images, labels, affine, layout, spacing, shape)
-            scores = _z_scores(prepared, brain, layout.modalities)
+            scores, labels, brain, affine = _boxed(files, layout_name, spacing, shape)
             with whole_folder(target) as folder:
-                for modality, voxels in zip(layout.modalities, scores, strict=True):
+                for modality, voxels in zip(modalities, scores, strict=True):
                     save_volume(folder / f"{subject}_{modality.lower()}.nii.gz", voxels, affine)
                 save_volume(folder / f"{subject}_label.nii.gz", labels, affine)
                 save_volume(folder / f"{subject}_brain.nii.gz", brain.astype(np.uint8), affine)
@@ -278,7 +268,7 @@ def _prepare_subject(
         # what an earlier call made of files that have since been damaged is no longer true
         shutil.rmtree(target, ignore_errors=True)
         return {"subject": subject, "reason": str(error)}
-    kinds = {modality: modality.lower() for modality in layout.modalities}
+    kinds = {modality: modality.lower() for modality in modalities}
     paths = {
         name: target / f"{subject}_{suffix}.nii.gz"
         for name, suffix in {**kinds, "label": "label", "brain": "brain"}.items()
@@ -295,149 +285,26 @@ def _prepare_subject(
 def _is_current(target: Path, files: SubjectFiles) -> bool:
     """Tell whether a subject has been prepared from just these files."""
     record = target / "sources.json"
-    sources = [part for path in (*files.images.values(), files.label) for part in files_of(path)]
-    return record.is_file() and all(path.is_file() for path in sources) and read_json(record) == _hashes(files)
+    return record.is_file() and read_json(record) == _hashes(files)
 
 
 def _hashes(files: SubjectFiles) -> dict[str, str]:
-    paths = (*files.images.values(), files.label)
-    return {part.name: sha256_of_file(part) for path in paths for part in files_of(path)}
-
-
-def to_box(
-    images: np.ndarray,
-    labels: np.ndarray,
-    affine: np.ndarray,
-    layout: Layout,
-    spacing: float,
-    shape: tuple[int, int, int],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Turn a subject to RAS, resample it, and crop or pad it to the box, the brain in the middle.
-
-    Args:
-        images: float32 [C, X, Y, Z], 0 outside the brain.
-        labels: uint8 [X, Y, Z], values of the layout's label table.
-        affine: from voxels to mm [4, 4].
-        layout: the layout that they come from.
-        spacing: voxel size to resample to, in mm; nothing is resampled that has it already.
-        shape: voxels of the box.
-
-    Returns:
-        Images [C, *shape], labels [*shape], brain [*shape] (bool) and the new affine.
-
-    Raises:
-        SubjectError: if the brain is empty or larger than the box.
-    """
-    values = np.array(sorted(layout.label_table), dtype=np.uint8)
-    channels = {
-        "images": images,
-        "labels": (labels == values[:, None, None, None]).astype(np.float32),
-        "brain": images.any(axis=0, keepdims=True).astype(np.float32),
+    """Return the hash of each file by its place in the archive's folder of the subject."""
+    # images and labels of one subject may have one name in two folders
+    volumes = [*files.images.values(), files.label]
+    names = Counter(path.name for path in set(volumes))
+    return {
+        (part.name if names[path.name] == 1 else f"{part.parent.name}/{part.name}"): sha256_of_file(part)
+        for path in dict.fromkeys(volumes)
+        for part in files_of(path)
     }
-    keys = list(channels)
-    subject: dict[str, MetaTensor] = {
-        key: MetaTensor(np.ascontiguousarray(channel), affine=affine) for key, channel in channels.items()
-    }
-    subject = Orientationd(keys, axcodes="RAS", labels=None)(subject)
-    subject = {key: _resample(channel, spacing) for key, channel in subject.items()}
-    subject["brain"] = subject["brain"] >= 0.5
-    extent = [int(places[-1] - places[0] + 1) for places in _occupied(np.asarray(subject["brain"][0]))]
-    if any(length > limit for length, limit in zip(extent, shape, strict=True)):
-        raise SubjectError(
-            f"brain of {tuple(extent)} voxels does not fit into the box of {shape} voxels at {spacing:g} mm"
-        )
-    subject = Compose(
-        [
-            CropForegroundd(keys, source_key="brain", allow_smaller=False),
-            ResizeWithPadOrCropd(keys, spatial_size=shape),
-        ]
-    )(subject)
-    brain = np.asarray(subject["brain"][0]).astype(bool)
-    weights = np.asarray(subject["labels"])
-    chosen = values[weights.argmax(axis=0)] * brain
-    return np.asarray(subject["images"]), chosen, brain, np.asarray(subject["brain"].affine)
-
-
-def _resample(volume: MetaTensor, spacing: float) -> MetaTensor:
-    """Resample [C, X, Y, Z] linearly to ``spacing`` mm, unless it is there already.
-
-    The outer faces stay in place, not the centres of the first voxels: then halving the resolution averages neighbours
-    where it would otherwise drop every second voxel.
-    """
-    affine = np.asarray(volume.affine)
-    ratio = spacing / voxel_sizes(affine)
-    if np.allclose(ratio, 1, atol=1e-3):
-        return volume
-    size = np.maximum(np.rint(np.asarray(volume.shape[1:]) / ratio), 1).astype(int)
-    moved = affine @ from_matvec(np.diag(ratio), (ratio - 1) / 2)
-    return SpatialResample(mode="bilinear", align_corners=True)(volume, dst_affine=moved, spatial_size=size)
-
-
-def _occupied(mask: np.ndarray) -> list[np.ndarray]:
-    """Return the indices along each axis at which a mask holds anything."""
-    axes = range(mask.ndim)
-    places = [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
-    if not places[0].size:
-        raise SubjectError("no brain is left after resampling")
-    return places
-
-
-def _z_scores(images: np.ndarray, brain: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
-    """Give each image mean 0 and standard deviation 1 inside the brain, and 0 outside."""
-    scores = np.zeros_like(images)
-    for image, score, modality in zip(images, scores, modalities, strict=True):
-        inside = image[brain].astype(np.float64)
-        deviation = inside.std()
-        if deviation == 0:
-            raise SubjectError(f"{modality} has one value in the whole brain")
-        score[brain] = (inside - inside.mean()) / deviation
-    return scores
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status.
+    """Run the command line and return the exit status."""
+    from data_scripts.command_line import run_command
 
-    0: done, skipped subjects are listed; 1: done, but subjects were skipped and --strict was given; 2: an argument is
-    wrong or too few subjects are sound; 130: interrupted.
-    """
-    parser = argparse.ArgumentParser(
-        description="Turn an archive into the prepared form.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--archive", type=Path, required=True, help="folder of the archive")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the prepared form")
-    parser.add_argument("--layout", choices=["auto", *LAYOUTS], default="auto", help="layout of the archive")
-    parser.add_argument("--spacing", type=float, default=2.0, help="voxel size in mm")
-    parser.add_argument("--box", type=float, nargs=3, default=DEFAULT_BOX_MM, help="size of the volumes in mm")
-    parser.add_argument("--split", type=int, nargs=5, default=DEFAULT_SPLIT, help=f"shares of {' '.join(PARTS)}")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the split")
-    parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
-    parser.add_argument(
-        "--source-sites",
-        nargs="+",
-        default=(),
-        metavar="SITE",
-        help="sites that alone fill the source's parts; all others fill the target's",
-    )
-    parser.add_argument("--strict", action="store_true", help="exit with status 1 if a subject was skipped")
-    options = vars(parser.parse_args(argv))
-    strict = options.pop("strict")
-    try:
-        manifest = prepare(**options)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"stopped; the same command goes on with what {options['out']} lacks", file=sys.stderr)
-        return 130
-    sizes = ", ".join(f"{part} {len(subjects)}" for part, subjects in manifest["split"].items())
-    print(f"{len(manifest['subjects'])} subjects in {options['out']} ({sizes})")
-    print(manifest["licence"])
-    if not manifest["orientation_in_header"]:
-        print("The headers of this layout carry no reliable orientation: axes are taken to run right, front, top.")
-    for problem in manifest["problems"]:
-        print(f"skipped {_describe(problem)}", file=sys.stderr)
-    return 1 if strict and manifest["problems"] else 0
+    return run_command(argv, description="Turn an archive in any known layout into the prepared form.")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
-from data_scripts.layouts import Layout, SubjectFiles
+from data_scripts.layout import Layout, SubjectFiles
 
 # headers are float32 and tools round: positions within a hundredth of a mm are the same
 AFFINE_TOLERANCE_MM = 1e-2
@@ -23,6 +23,19 @@ def files_of(path: Path) -> list[Path]:
     return [path, path.with_suffix(".img")] if path.suffix == ".hdr" else [path]
 
 
+def check_files(files: SubjectFiles) -> None:
+    """Raise SubjectError if a file of a subject is missing, or is a link that leads out of the archive."""
+    root = files.archive.resolve()
+    for name, path in {**files.images, "label": files.label}.items():
+        kind = "label" if name == "label" else f"modality {name}"
+        outside = [each.name for each in files_of(path) if not each.resolve().is_relative_to(root)]
+        if outside:
+            raise SubjectError(f"{' and '.join(outside)} of {kind} is a link that leads out of the archive's folder")
+        absent = [each.name for each in files_of(path) if not each.is_file()]
+        if absent:
+            raise SubjectError(f"missing {kind}: no {' and no '.join(absent)}")
+
+
 def read_subject(files: SubjectFiles, layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read and check one subject.
 
@@ -31,16 +44,14 @@ def read_subject(files: SubjectFiles, layout: Layout) -> tuple[np.ndarray, np.nd
         voxels to mm.
 
     Raises:
-        SubjectError: if a file is missing, truncated or unreadable; a shape or an affine differs within the subject; an
-            image holds NaN or infinity, or nothing but zeros; or a label value is unknown.
+        SubjectError: if a file is missing, truncated or unreadable, or a link that leads out of the archive; a shape or
+            an affine differs within the subject; an image holds NaN or infinity, or nothing but zeros; or a label value
+            is unknown.
     """
-    paths = {**files.images, "label": files.label}
-    for name, path in paths.items():
-        absent = [each.name for each in files_of(path) if not each.is_file()]
-        if absent:
-            kind = "label" if name == "label" else f"modality {name}"
-            raise SubjectError(f"missing {kind}: no {' and no '.join(absent)}")
-    volumes = {name: _read_volume(path, layout.orientation_in_header) for name, path in paths.items()}
+    check_files(files)
+    volumes = {name: _read_volume(path, layout.orientation_in_header) for name, path in _single(files).items()}
+    for path in dict.fromkeys(files.images[name] for name in files.channels):
+        volumes = _read_channels(path, files, layout.orientation_in_header) | volumes
     reference, (first, affine) = next(iter(volumes.items()))
     for name, (voxels, other) in volumes.items():
         if voxels.shape != first.shape:
@@ -68,8 +79,36 @@ def save_volume(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:
     image.to_filename(path)
 
 
+def _single(files: SubjectFiles) -> dict[str, Path]:
+    """Return the files that hold one volume each."""
+    return {name: path for name, path in files.images.items() if name not in files.channels} | {"label": files.label}
+
+
 def _read_volume(path: Path, orientation_in_header: bool) -> tuple[np.ndarray, np.ndarray]:
     """Read a 3-D volume (trailing axes of length 1 are dropped) and its affine."""
+    voxels, affine = _read_file(path, orientation_in_header)
+    while voxels.ndim > 3 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    if voxels.ndim != 3:
+        raise SubjectError(f"wrong shape: {path.name} has {voxels.shape}; three axes are needed")
+    return voxels, affine
+
+
+def _read_channels(
+    path: Path, files: SubjectFiles, orientation_in_header: bool
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Read a 4-D file once and return the volume and the affine of each modality in it."""
+    voxels, affine = _read_file(path, orientation_in_header)
+    if voxels.ndim != 4 or voxels.shape[3] != len(files.channels):
+        raise SubjectError(
+            f"wrong shape: {path.name} has {voxels.shape}; four axes are needed, the last with "
+            f"{len(files.channels)} channels ({', '.join(files.channels)})"
+        )
+    return {name: (voxels[..., channel], affine) for name, channel in files.channels.items()}
+
+
+def _read_file(path: Path, orientation_in_header: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Read a file of any number of axes, and the affine of its first three."""
     try:
         if path.name.endswith(".gz"):
             # decompressing the whole file checks its length and checksum, which reading the voxels alone does not
@@ -81,10 +120,6 @@ def _read_volume(path: Path, orientation_in_header: bool) -> tuple[np.ndarray, n
         # the reason goes into the manifest: one line, without this machine's folders
         reason = " ".join(str(error).replace(f"{path.parent}/", "").split())
         raise SubjectError(f"truncated or unreadable file {path.name}: {reason}") from error
-    while voxels.ndim > 3 and voxels.shape[-1] == 1:
-        voxels = voxels[..., 0]
-    if voxels.ndim != 3:
-        raise SubjectError(f"wrong shape: {path.name} has {voxels.shape}; three axes are needed")
     zooms = [float(zoom) for zoom in image.header.get_zooms()[:3]]
     if not all(zoom > 0 for zoom in zooms):
         raise SubjectError(f"voxel size {zooms} of {path.name} is not positive")

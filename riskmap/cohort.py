@@ -4,10 +4,12 @@ A cohort is a folder of NIfTI volumes and one ``manifest.json``, as ``python -m 
 """
 
 import difflib
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import nibabel
@@ -19,8 +21,8 @@ FORMAT = 1
 PARTS = ("source_train", "source_val", "target_train", "target_val", "target_test")
 _KEYS = ("name", "title", "licence", "citation", "simulated", "modalities", "label_table", "targets", "spacing")
 _KEYS += ("shape", "sites", "subjects", "split")
-# two bytes a voxel: about 2 MB a volume at 2 mm
-_VOLUMES_IN_MEMORY = 256
+# what the volumes that are kept may take: 40 patients' image, label and brain at 2 mm, a handful at 1 mm
+_BYTES_IN_MEMORY = 256 * 2**20
 
 
 class CohortError(ValueError):
@@ -63,6 +65,7 @@ class Cohort:
         shape: voxels along X, Y, Z (to the right, the front and the top).
         sites: subject to institution.
         split: part to subjects; the order in "target_train" is the order of few-shot experiments.
+        keeps_volumes: whether volumes stay in memory for the next reader, up to a fixed number of bytes in all.
     """
 
     folder: Path
@@ -79,6 +82,7 @@ class Cohort:
     sites: dict[str, str]
     split: dict[str, tuple[str, ...]]
     _files: dict[str, dict[str, dict[str, str]]] = field(repr=False)
+    keeps_volumes: bool = True
 
     @classmethod
     def open(cls, folder: str | Path) -> "Cohort":
@@ -167,9 +171,12 @@ class Cohort:
         """Return the subjects of one part of the split.
 
         Raises:
-            CohortError: if there is no such part.
+            CohortError: if there is no such part, or it is empty, as most are of a cohort that was prepared unsplit.
         """
         self._check("part", name, self.split)
+        if not self.split[name]:
+            filled = ", ".join(part for part, subjects in self.split.items() if subjects)
+            raise CohortError(f"part {name!r} of cohort {self.name} is empty; its subjects are all in {filled}")
         return self.split[name]
 
     def image(self, subject: str, modality: str) -> np.ndarray:
@@ -212,6 +219,11 @@ class Cohort:
         """Return where the brain is, as a new boolean array of :attr:`shape`."""
         return self._read(subject, "brain")[0] > 0
 
+    def affine(self, subject: str) -> np.ndarray:
+        """Return the matrix [4, 4] from voxels to mm."""
+        self._check("subject", subject, self._files)
+        return nibabel.load(self.folder / self._files[subject]["brain"]["path"]).affine
+
     def verify(self) -> None:
         """Compare every file with its hash in the manifest.
 
@@ -236,7 +248,8 @@ class Cohort:
     def _read(self, subject: str, name: str) -> tuple[np.ndarray, float]:
         self._check("subject", subject, self._files)
         record = self._files[subject][name]
-        stored, step = _read_volume(self.folder / record["path"], record["sha256"])
+        read = _VOLUMES.read if self.keeps_volumes else _read_volume
+        stored, step = read(self.folder / record["path"], record["sha256"])
         if stored.shape != self.shape:
             raise CohortError(f"{record['path']} has shape {stored.shape}, the manifest says {self.shape}")
         return stored, step
@@ -290,9 +303,8 @@ class Task:
         return f"{self.modality}:{self.target}"
 
 
-@lru_cache(maxsize=_VOLUMES_IN_MEMORY)
 def _read_volume(path: Path, sha256: str) -> tuple[np.ndarray, float]:
-    """Read stored integers and their step; the hash is part of the key, so a remade cohort is read anew."""
+    """Read stored integers and their step."""
     try:
         image = nibabel.load(path)
         stored = image.dataobj.get_unscaled()
@@ -301,6 +313,36 @@ def _read_volume(path: Path, sha256: str) -> tuple[np.ndarray, float]:
     stored = np.array(stored)
     stored.setflags(write=False)
     return stored, float(image.dataobj.slope)
+
+
+class _Volumes:
+    """The volumes that were read last, up to a number of bytes (functools.lru_cache counts entries of any size)."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._kept: OrderedDict[tuple[Path, str], tuple[np.ndarray, float]] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(stored.nbytes for stored, _ in self._kept.values())
+
+    def read(self, path: Path, sha256: str) -> tuple[np.ndarray, float]:
+        """Return a volume; the hash is part of the key, so a remade cohort is read anew."""
+        key = (path, sha256)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        volume = _read_volume(path, sha256)
+        with self._lock:
+            self._kept[key] = volume
+            while self.num_bytes > self.limit:
+                self._kept.popitem(last=False)
+        return volume
+
+
+_VOLUMES = _Volumes(_BYTES_IN_MEMORY)
 
 
 def _unknown(kind: str, value: Any, allowed: Iterable[str], name: str) -> str:

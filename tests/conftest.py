@@ -7,6 +7,7 @@ import pytest
 from data_scripts import simulate_fets2021, simulate_iseg2019
 from data_scripts.prepare import prepare
 from riskmap.cohort import Cohort
+from riskmap.paths import PROJECT_ROOT
 
 TINY_SUBJECTS = 8
 TINY_SEED = 5
@@ -35,3 +36,12 @@ def tiny_infants(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five simulated infants at 4 mm in the layout of iSeg-2019; tests must not write into it."""
     out = tmp_path_factory.mktemp("archives") / "infants"
     return simulate_iseg2019.simulate(out, subjects=5, spacing=TINY_SPACING, jobs=2)
+
+
+@pytest.fixture(scope="session")
+def real_glioma() -> Path:
+    """The folder of one real patient in the layout of FeTS 2021, which lies beside the project and never in it."""
+    folder = PROJECT_ROOT.parent / "shared" / "data" / "real_glioma"
+    if not folder.is_dir():
+        pytest.skip(f"the real patient is not there: no {folder}")
+    return folder

@@ -8,20 +8,11 @@ import numpy as np
 import pytest
 from conftest import TINY_BOX, TINY_SPACING, TINY_SPLIT, TINY_SUBJECTS
 
-from data_scripts.layouts import LAYOUTS, detect_layout, find_fets2021, find_iseg2019
-from data_scripts.prepare import (
-    DEFAULT_SPLIT,
-    PARTS,
-    SOURCE_PARTS,
-    TARGET_PARTS,
-    box_shape,
-    main,
-    prepare,
-    split_by_site,
-    split_subjects,
-    to_box,
-)
+from data_scripts.geometry import box_shape, to_box
+from data_scripts.layouts import LAYOUTS, detect_layout, find_iseg2019
+from data_scripts.prepare import DEFAULT_SPLIT, main, prepare
 from data_scripts.resumable import OtherParametersError
+from data_scripts.split import PARTS, SOURCE_PARTS, TARGET_PARTS, split_by_site, split_subjects
 from data_scripts.volumes import SubjectError, read_subject, save_volume
 from riskmap.cohort import Cohort
 from riskmap.files import read_json, sha256_of_file, write_json
@@ -196,7 +187,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("damage", UNREADABLE)
 def test_each_damage_has_a_named_reason(tiny_archive, tmp_path, damage):
     shutil.copytree(tiny_archive / FIRST, tmp_path / FIRST)
-    (files,) = find_fets2021(tmp_path)
+    (files,) = LAYOUTS["fets2021"].find(tmp_path)
     read_subject(files, LAYOUTS["fets2021"])
     harm, reason = UNREADABLE[damage]
     harm(tmp_path)
@@ -324,7 +315,7 @@ def test_sites_are_those_of_the_table(tiny_cohort):
         ({"source_sites": ("1", "2", "3", "4")}, "must leave at least one site to the target"),
         ({"source_sites": ("4",)}, r"1 sound subjects are too few: the 2 parts .*\(source_train, source_val\)"),
         ({"source_sites": ("1", "2", "3")}, r"1 sound subjects are too few: the 3 parts .*target_test"),
-        ({"layout": "nowhere"}, "layout must be auto or one of fets2021, iseg2019"),
+        ({"layout": "nowhere"}, "layout must be auto or one of fets2021, fets2022"),
         ({"layout": "iseg2019"}, "holds no subject in the layout iseg2019"),
     ],
 )

@@ -1,0 +1,60 @@
+"""What a layout is: where the files of a subject lie, what they hold, and under which terms."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SubjectFiles:
+    """Where the files of one subject are expected to be; they need not exist.
+
+    Args:
+        archive: the folder that none of the files may lead out of.
+        subject: name.
+        images: modality to file; several may share one file of four axes.
+        label: the file of the labels.
+        site: institution, "unknown" where no table tells it.
+        channels: modality to its place along the fourth axis; empty: one file per modality.
+        patient: who was scanned, where one patient may be several subjects; empty: the subject.
+        is_test: whether the data set keeps this subject's labels to itself.
+    """
+
+    archive: Path
+    subject: str
+    images: dict[str, Path]
+    label: Path
+    site: str = "unknown"
+    channels: dict[str, int] = field(default_factory=dict)
+    patient: str = ""
+    is_test: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A data set: where its files lie, what they hold, and under which terms.
+
+    ``orientation_in_header`` is False where headers tell nothing reliable: then the axes are taken to run to the right,
+    the front and the top, and only voxel sizes are read from the header.
+    """
+
+    title: str
+    find: Callable[[Path], list[SubjectFiles]]
+    modalities: tuple[str, ...]
+    label_table: dict[int, str]
+    targets: dict[str, dict[str, Any]]
+    orientation_in_header: bool
+    licence: str
+    citation: str
+
+
+def matching(archive: Path, pattern: str) -> list[Path]:
+    """List paths at any depth whose whole name matches; hidden ones are other systems' notes or half-written."""
+    return [
+        path
+        for path in sorted(archive.rglob("*"))
+        if re.fullmatch(pattern, path.name)
+        and not any(part.startswith(".") for part in path.relative_to(archive).parts)
+    ]

@@ -1,0 +1,24 @@
+"""Prepare FeTS 2021, FeTS 2022, BraTS 2020, 2021 or 2023 from the archive that their organisers give out.
+
+Usage: python -m data_scripts.prepare_fets2021 --archive MICCAI_FeTS2021_TrainingData
+"""
+
+import sys
+from collections.abc import Sequence
+
+from data_scripts.command_line import run_command
+from data_scripts.glioma_layouts import GLIOMA_LAYOUTS
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    return run_command(
+        argv,
+        description="Prepare FeTS 2021 or 2022, or BraTS 2020, 2021 or 2023.",
+        layouts=list(GLIOMA_LAYOUTS),
+        out="build/data/prepared/fets2021",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

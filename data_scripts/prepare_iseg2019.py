@@ -1,0 +1,23 @@
+"""Prepare iSeg-2019 or iSeg-2017 from the archive that their organisers give out.
+
+Usage: python -m data_scripts.prepare_iseg2019 --archive iSeg-2019-Training
+"""
+
+import sys
+from collections.abc import Sequence
+
+from data_scripts.command_line import run_command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    return run_command(
+        argv,
+        description="Prepare iSeg-2019 or iSeg-2017; subjects without labels are left out.",
+        layouts=["iseg2019"],
+        out="build/data/prepared/iseg2019",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""LEEP statistics and risk maps of any number of patients, one patient in memory at a time."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from riskmap.cohort import Cohort, Task
+from riskmap.files import atomic_path, digest_of, read_json, sha256_of_file, write_json
+from riskmap.leep import LeepStatistics
+from riskmap.prediction import predict_probabilities
+from riskmap.progress import progress_bar
+from riskmap.risk import TransferRiskMap
+from riskmap.slices import load_slices, slices_to_volume
+
+
+def patient_batches(
+    network: nn.Module, cohort: Cohort, subjects: Sequence[str], task: Task, precision: str = "auto"
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (source probabilities, labels) of the slices that hold brain, patient by patient.
+
+    It is what :meth:`LeepStatistics.score` and :meth:`TransferRiskMap.fit` read.
+
+    Shape: probabilities [B, C_s, H, W]; labels [B, 1, H, W].
+    """
+    # each file is read once, so that keeping it would only cost memory
+    cohort = replace(cohort, keeps_volumes=False)
+    for subject in subjects:
+        slices = load_slices(cohort, [subject], task)
+        first = 0
+        for probabilities in predict_probabilities(network, slices.images, precision):
+            yield probabilities, slices.labels[first : first + len(probabilities)]
+            first += len(probabilities)
+
+
+def stream_statistics(
+    network: nn.Module,
+    num_source_classes: int,
+    cohort: Cohort,
+    subjects: Sequence[str],
+    task: Task,
+    precision: str = "auto",
+) -> LeepStatistics:
+    """Return the LEEP statistics of a source network over the target's training patients."""
+    statistics = LeepStatistics(num_source_classes, cohort.targets[task.target].num_classes)
+    for batch in patient_batches(network, cohort, subjects, task, precision):
+        statistics.update(*batch)
+    return statistics
+
+
+def write_risk_maps(
+    network: nn.Module,
+    risk_map: TransferRiskMap,
+    cohort: Cohort,
+    subjects: Sequence[str],
+    task: Task,
+    out_dir: Path,
+    precision: str = "auto",
+    progress: bool = True,
+) -> Path:
+    """Write the weight of each voxel of each patient as NIfTI, 0 in slices without brain, and one manifest.
+
+    A map is named by its patient, its folder by all that decides the weights: what is there is kept, so that a call
+    which was stopped goes on.
+
+    Returns:
+        The folder; its ``manifest.json``, written last, has the path and the hash of each patient's map.
+    """
+    parameters = {
+        "task": str(task),
+        "data": cohort.digest,
+        "statistics": risk_map.statistics.state_dict(),
+        "map": {name: value for name, value in vars(risk_map).items() if name != "statistics"},
+        "network": _hash_of(network),
+        "precision": precision,
+    }
+    folder = Path(out_dir) / f"{task.slug}_{digest_of(parameters)}"
+    files = {}
+    for subject in progress_bar(subjects, "risk maps", total=len(subjects), unit="patient", shown=progress):
+        path, record = folder / f"{subject}_risk.nii.gz", folder / f"{subject}.json"
+        if not (record.is_file() and path.is_file()):
+            weights = _weights_of(network, risk_map, cohort, subject, task, precision)
+            with atomic_path(path) as temporary:
+                nibabel.Nifti1Image(weights, cohort.affine(subject)).to_filename(temporary)
+            write_json(record, {"path": path.name, "sha256": sha256_of_file(path), "mean": float(weights.mean())})
+        files[subject] = read_json(record)
+    write_json(folder / "manifest.json", {"parameters": parameters, "subjects": files})
+    return folder
+
+
+def _hash_of(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, weight in network.state_dict().items():
+        digest.update(name.encode() + weight.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _weights_of(
+    network: nn.Module, risk_map: TransferRiskMap, cohort: Cohort, subject: str, task: Task, precision: str
+) -> np.ndarray:
+    weights = np.zeros(cohort.shape, dtype=np.float32)
+    holds_brain = replace(cohort, keeps_volumes=False).brain(subject).any(axis=(0, 1))
+    batches = patient_batches(network, cohort, [subject], task, precision)
+    weights[..., holds_brain] = slices_to_volume(torch.cat([risk_map(*batch)[:, 0] for batch in batches]))
+    return weights

@@ -1,0 +1,62 @@
+"""Statistics and maps that stream equal those of all patients at once."""
+
+import nibabel
+import numpy as np
+import torch
+
+from riskmap import LeepStatistics, TransferRiskMap
+from riskmap.cohort import Task, _Volumes
+from riskmap.files import read_json
+from riskmap.networks import NetworkConfig, build_network
+from riskmap.prediction import predict_probabilities
+from riskmap.slices import load_slices
+from riskmap.streaming import patient_batches, stream_statistics, write_risk_maps
+
+TASK = Task("T1ce", "TC")
+NETWORK = build_network(2, NetworkConfig(channels=(4, 8)))
+
+
+def test_streamed_statistics_equal_those_of_all_patients_at_once(tiny_cohort):
+    subjects = tiny_cohort.subjects[:3]
+    streamed = stream_statistics(NETWORK, 2, tiny_cohort, subjects, TASK, "float32")
+    slices = load_slices(tiny_cohort, subjects, TASK)
+    probabilities = torch.cat(list(predict_probabilities(NETWORK, slices.images, "float32")))
+    at_once = LeepStatistics(2, 2).update(probabilities, slices.labels)
+    assert streamed.num_pixels == at_once.num_pixels
+    torch.testing.assert_close(streamed.joint(), at_once.joint(), rtol=1e-6, atol=0)
+
+
+def test_maps_are_written_per_patient_and_kept(tiny_cohort, tmp_path):
+    subjects = tiny_cohort.subjects[:2]
+    statistics = stream_statistics(NETWORK, 2, tiny_cohort, subjects, TASK, "float32")
+    risk_map = TransferRiskMap(statistics, scaling="dataset", weighting="hardness")
+    risk_map.fit(patient_batches(NETWORK, tiny_cohort, subjects, TASK, "float32"))
+    arguments = (NETWORK, risk_map, tiny_cohort, subjects, TASK, tmp_path, "float32", False)
+    folder = write_risk_maps(*arguments)
+    record = read_json(folder / "manifest.json")["subjects"]
+    assert list(record) == list(subjects)
+    image = nibabel.load(folder / record[subjects[0]]["path"])
+    np.testing.assert_allclose(image.affine, tiny_cohort.affine(subjects[0]))
+    weights = np.asarray(image.dataobj)
+    holds_brain = tiny_cohort.brain(subjects[0]).any(axis=(0, 1))
+    assert not weights[..., ~holds_brain].any()
+    expected = torch.cat([risk_map(*b) for b in patient_batches(NETWORK, tiny_cohort, subjects[:1], TASK, "float32")])
+    np.testing.assert_allclose(weights[..., holds_brain].transpose(2, 0, 1), expected[:, 0], rtol=1e-6)
+    # what is there is kept, what is missing is made
+    last = folder / f"{subjects[1]}_risk.nii.gz"
+    moment, digest = (folder / f"{subjects[0]}_risk.nii.gz").stat().st_mtime_ns, record[subjects[1]]["sha256"]
+    last.unlink()
+    assert write_risk_maps(*arguments) == folder
+    assert (folder / f"{subjects[0]}_risk.nii.gz").stat().st_mtime_ns == moment
+    assert read_json(folder / "manifest.json")["subjects"][subjects[1]]["sha256"] == digest
+    assert not list(folder.glob(".part-*"))
+
+
+def test_kept_volumes_are_bounded_by_bytes(tiny_cohort):
+    records = [(tiny_cohort.folder / each["path"], each["sha256"]) for each in tiny_cohort._records()]
+    size = tiny_cohort.brain(tiny_cohort.subjects[0]).size
+    volumes = _Volumes(limit=5 * size)
+    for path, sha256 in records:
+        volumes.read(path, sha256)
+        assert volumes.num_bytes <= 5 * size
+    assert volumes.read(*records[-1])[0] is volumes.read(*records[-1])[0]
