@@ -39,7 +39,7 @@ def predict_probabilities(
     Shape: images [N, 1, H, W] or [N, 1, X, Y, Z] to batches [B, C, *spatial], float32, which sum to 1 over C.
     """
     device = next(network.parameters()).device
-    number_format = choose_precision(precision, device)
+    number_format = choose_precision(precision, device, images.ndim - 2)
     network.eval()
     for batch in images.split(batch_size if window is None else 1):
         with torch.autocast(device.type, dtype=number_format, enabled=number_format != torch.float32):

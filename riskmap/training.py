@@ -107,7 +107,7 @@ def train(
         FloatingPointError: the loss is no longer finite.
     """
     device = choose_device(config.device)
-    precision = choose_precision(config.precision, device)
+    precision = choose_precision(config.precision, device, 2 if config.patches is None else 3)
     network.to(device, memory_format=_memory_format(network))
     tuning = tuning or Tuning()
     optimizer = torch.optim.Adam(tuning.parameter_groups(network, config.learning_rate), lr=config.learning_rate)
