@@ -9,7 +9,8 @@ from riskmap.arms import TargetData, get_arm
 from riskmap.example import blob_images
 from riskmap.training import TrainingConfig, train
 
-SIDE = 32
+# SwinUNETR halves five times, and its norm needs more than one pixel at the bottom
+SIDE = 64
 CONFIG = TrainingConfig(steps=2, batch_size=2, validations=1, device="cpu", precision="float32")
 
 
