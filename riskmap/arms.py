@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
+from torch import nn
 
 from riskmap.controls import class_mean, cross_entropy_of, hard_probabilities, shuffle_within_class
 from riskmap.leep import LeepStatistics
 from riskmap.loss import RiskWeightedLoss
 from riskmap.losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights
-from riskmap.networks import SegmentationNetwork
 from riskmap.prediction import predict_probabilities
 from riskmap.risk import PAPER_NORMALIZATION, TransferRiskMap
 from riskmap.slices import SliceSet
@@ -24,22 +24,25 @@ from riskmap.tuning import Tuning
 
 @dataclass(frozen=True)
 class TargetData:
-    """What an arm may look at: target *training* slices and frozen networks.
+    """What an arm may look at: target *training* slices (or volumes, in 3-D) and frozen networks.
 
-    ``source`` is None where the arm starts fresh; ``scratch``, trained on these slices alone, is there for the arms
-    that ask for it.
+    A network is any module that maps images [N, 1, *spatial] to logits [N, C, *spatial]; nothing but its softmax is
+    used. ``source`` is None where the arm starts fresh; ``scratch``, trained on these slices alone, is there for the
+    arms that ask for it. ``window`` is the side of the sliding window over volumes, None for slices.
     """
 
     slices: SliceSet
     num_classes: int
-    source: SegmentationNetwork | None
+    source: nn.Module | None
     seed: int
     precision: str = "auto"
-    scratch: SegmentationNetwork | None = None
+    scratch: nn.Module | None = None
+    window: int | None = None
 
-    def probabilities_of(self, network: SegmentationNetwork) -> torch.Tensor:
-        """Return a network's softmax on the training slices, [N, K, H, W]."""
-        return torch.cat(list(predict_probabilities(network, self.slices.images, self.precision)))
+    def probabilities_of(self, network: nn.Module) -> torch.Tensor:
+        """Return a network's softmax on the training slices, [N, K, *spatial]."""
+        batches = predict_probabilities(network, self.slices.images, self.precision, window=self.window)
+        return torch.cat(list(batches))
 
     def leep_of(self, probabilities: torch.Tensor) -> LeepStatistics:
         """Return the LEEP statistics of such probabilities on the training slices."""
@@ -48,7 +51,7 @@ class TargetData:
 
     @cached_property
     def source_probabilities(self) -> torch.Tensor:
-        """Softmax of the source network on the training slices, [N, K_s, H, W]."""
+        """Softmax of the source network on the training slices, [N, K_s, *spatial]."""
         return self.probabilities_of(self.source)
 
     @cached_property
@@ -59,7 +62,7 @@ class TargetData:
 
 @dataclass(frozen=True)
 class Design:
-    """What an arm makes of the data: the loss, weights [N, 1, H, W] or None, and how body and head are tuned."""
+    """What an arm makes of the data: the loss, weights [N, 1, *spatial] or None, and how body and head are tuned."""
 
     loss: Loss
     weights: torch.Tensor | None = None

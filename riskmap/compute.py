@@ -30,13 +30,14 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
+def choose_precision(name: str, device: torch.device, spatial_dims: int = 2) -> torch.dtype:
     """Return the number format in which the network's forward pass runs; losses are always float32.
 
     Args:
         name: one of "auto", "float32", "bfloat16", "float16". "auto" takes bfloat16 where the hardware computes
             in it and float32 elsewhere, since emulated bfloat16 is slower than float32.
         device: where the network runs.
+        spatial_dims: 3 for a network of volumes, whose bfloat16 convolutions are slow on every CPU.
 
     Raises:
         ValueError: an unknown name, or float16 on a CPU (too narrow a range to train without loss scaling).
@@ -47,6 +48,8 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         raise ValueError("precision='float16' needs a CUDA GPU; allowed here: auto, float32, bfloat16")
     if name != "auto":
         return getattr(torch, name)
+    if spatial_dims == 3 and device.type == "cpu":
+        return torch.float32
     return torch.bfloat16 if _computes_in_bfloat16(device) else torch.float32
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from riskmap import plots
 from riskmap.cohort import Cohort, Task
 from riskmap.explorer import Explorer, choice, number_slider, panels, slice_slider, wipe
 from riskmap.leep import LeepStatistics
-from riskmap.networks import SegmentationNetwork
 from riskmap.prediction import predict_probabilities
 from riskmap.risk import SCALINGS, WEIGHTINGS, TransferRiskMap
 from riskmap.slices import volume_to_slices
@@ -84,15 +84,24 @@ class PatientView:
     probabilities: torch.Tensor
 
 
-def view_patient(cohort: Cohort, subject: str, task: Task, source: SegmentationNetwork) -> PatientView:
-    """Read a patient for a task and let the source network look at every slice."""
+def view_patient(cohort: Cohort, subject: str, task: Task, source: nn.Module, window: int | None = None) -> PatientView:
+    """Read a patient for a task and let the source network look at every slice, or slide over the volume."""
     image = cohort.image(subject, task.modality)
-    probabilities = torch.cat(list(predict_probabilities(source, volume_to_slices(image))))
+    if window is None:
+        probabilities = torch.cat(list(predict_probabilities(source, volume_to_slices(image))))
+    else:
+        (found,) = predict_probabilities(source, torch.from_numpy(image)[None, None], window=window)
+        probabilities = found[0].permute(3, 0, 1, 2)
     return PatientView(image, cohort.labels(subject, task.target), probabilities)
 
 
 def explore_risk_map(
-    cohort: Cohort, task: Task, source: SegmentationNetwork, statistics: LeepStatistics, subjects: Sequence[str]
+    cohort: Cohort,
+    task: Task,
+    source: nn.Module,
+    statistics: LeepStatistics,
+    subjects: Sequence[str],
+    window: int | None = None,
 ) -> Explorer:
     """Return an explorer of the risk map, from the hardness of a slice to the weights of its pixels.
 
@@ -102,8 +111,10 @@ def explore_risk_map(
         source: the frozen source network.
         statistics: LEEP statistics of the source on the target's training pixels.
         subjects: target *training* patients, the first is shown first; together they are the data set's scale.
+        window: side of the sliding window of a network of volumes; None for a network of slices. The map is shown, and
+            scaled with "image", slice by slice.
     """
-    view = lru_cache(maxsize=max(len(subjects), 4))(lambda subject: view_patient(cohort, subject, task, source))
+    view = lru_cache(maxsize=max(len(subjects), 4))(lambda subject: view_patient(cohort, subject, task, source, window))
     figure = panels(4, width=11.25)
     title = cohort.targets[task.target].title
 

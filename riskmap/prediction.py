@@ -1,10 +1,14 @@
-"""Predictions of whole patients and their scores."""
+"""Predictions of whole patients and their scores.
+
+Any network will do that maps images [N, 1, *spatial] to logits [N, C, *spatial]: only its softmax is used.
+"""
 
 import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from monai.inferers import sliding_window_inference
 from monai.metrics import compute_dice, compute_hausdorff_distance
 from monai.networks.utils import one_hot
 from torch import nn
@@ -16,23 +20,49 @@ from riskmap.slices import SliceSet, slices_to_volume, volume_to_slices
 
 @torch.no_grad()
 def predict_probabilities(
-    network: nn.Module, images: torch.Tensor, precision: str = "auto", batch_size: int = 32
+    network: nn.Module,
+    images: torch.Tensor,
+    precision: str = "auto",
+    batch_size: int = 32,
+    window: int | None = None,
 ) -> Iterator[torch.Tensor]:
     """Yield softmax probabilities of ``images`` in batches, on the CPU.
 
-    Shape: images [N, 1, H, W] to batches [B, C, H, W], float32, which sum to 1 over C.
+    Args:
+        network: maps images [N, 1, *spatial] to logits [N, C, *spatial].
+        images: what it looks at.
+        precision: see :func:`riskmap.compute.choose_precision`.
+        batch_size: images at a time; with a window one at a time.
+        window: side of MONAI's sliding window, for volumes that do not fit the network at once; windows overlap by
+            half, and their logits are averaged with more weight in the middle. None: each image in one piece.
+
+    Shape: images [N, 1, H, W] or [N, 1, X, Y, Z] to batches [B, C, *spatial], float32, which sum to 1 over C.
     """
     device = next(network.parameters()).device
-    number_format = choose_precision(precision, device)
+    number_format = choose_precision(precision, device, images.ndim - 2)
     network.eval()
-    for batch in images.split(batch_size):
+    for batch in images.split(batch_size if window is None else 1):
         with torch.autocast(device.type, dtype=number_format, enabled=number_format != torch.float32):
-            logits = network(batch.to(device))
+            if window is None:
+                logits = network(batch.to(device))
+            else:
+                roi = (window,) * (images.ndim - 2)
+                logits = sliding_window_inference(
+                    batch.to(device), roi, 4, lambda patch: network(patch).float(), overlap=0.5, mode="gaussian"
+                )
         yield logits.float().softmax(dim=1).cpu()
 
 
-def predict_volume(network: nn.Module, volume: np.ndarray, precision: str = "auto") -> np.ndarray:
-    """Return the predicted class of each voxel of a volume [X, Y, Z], slice by slice, as uint8."""
+def predict_volume(
+    network: nn.Module, volume: np.ndarray, precision: str = "auto", window: int | None = None
+) -> np.ndarray:
+    """Return the predicted class of each voxel of a volume [X, Y, Z], as uint8.
+
+    A network of slices looks at them one by one; with ``window`` it is a network of volumes.
+    """
+    if window is not None:
+        (found,) = predict_probabilities(network, torch.from_numpy(volume)[None, None], precision, window=window)
+        return _most_likely(found)[0].numpy()
     classes = np.zeros(volume.shape, dtype=np.uint8)
     # a slice without brain holds nothing to find, so it stays background
     holds_brain = volume.any(axis=(0, 1))
@@ -85,10 +115,15 @@ def hausdorff95_of_volume(
 
 
 def predict_patients(
-    network: nn.Module, cohort: Cohort, subjects: Sequence[str], task: Task, precision: str = "auto"
+    network: nn.Module,
+    cohort: Cohort,
+    subjects: Sequence[str],
+    task: Task,
+    precision: str = "auto",
+    window: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return {subject: predicted classes [X, Y, Z]}."""
-    return {s: predict_volume(network, cohort.image(s, task.modality), precision) for s in subjects}
+    """Return {subject: predicted classes [X, Y, Z]}; see :func:`predict_volume`."""
+    return {s: predict_volume(network, cohort.image(s, task.modality), precision, window) for s in subjects}
 
 
 def score_patients(
@@ -112,9 +147,12 @@ def score_patients(
     return scores
 
 
-def mean_dice_of_slices(network: nn.Module, slices: SliceSet, num_classes: int, precision: str = "auto") -> float:
-    """Return the mean Dice over patients and foreground classes, each patient's slices taken together."""
-    found = [_most_likely(batch) for batch in predict_probabilities(network, slices.images, precision)]
+def mean_dice_of_slices(
+    network: nn.Module, slices: SliceSet, num_classes: int, precision: str = "auto", window: int | None = None
+) -> float:
+    """Return the mean Dice over patients and foreground classes, each patient's slices (or volume) taken together."""
+    batches = predict_probabilities(network, slices.images, precision, window=window)
+    found = [_most_likely(batch) for batch in batches]
     classes = torch.cat(found).numpy()
     owners = np.array(slices.subjects)
     labels = slices.labels[:, 0].numpy()

@@ -28,10 +28,10 @@ from riskmap.networks import (
     save_weights,
     transfer_network,
 )
+from riskmap.patches import PatchConfig, load_patients
 from riskmap.prediction import mean_dice_of_slices, predict_patients, score_patients
 from riskmap.progress import progress_bar
 from riskmap.records import write_record
-from riskmap.slices import BatchSampler, load_slices
 from riskmap.training import TrainingConfig, train
 
 
@@ -137,14 +137,15 @@ def ensure_source(spec: SourceSpec, cohort: Cohort, out_dir: Path, progress: boo
     started = time.perf_counter()
     task, num_classes = Task.parse(spec.task), parameters["num_classes"]
     train_subjects, validation_subjects = cohort.part("source_train"), cohort.part("source_val")
-    validation = load_slices(cohort, validation_subjects, task)
+    patches, window = spec.training.patches, spec.training.window
+    validation = load_patients(cohort, validation_subjects, task, patches)
     network = build_network(num_classes, spec.network, spec.seed)
     history = train(
         network,
-        BatchSampler(load_slices(cohort, train_subjects, task), spec.training.batch_size, spec.seed),
+        spec.training.sampler(load_patients(cohort, train_subjects, task, patches), spec.seed),
         RiskWeightedLoss(normalization="pixels"),
         spec.training,
-        validate=lambda trained: mean_dice_of_slices(trained, validation, num_classes, spec.training.precision),
+        validate=lambda net: mean_dice_of_slices(net, validation, num_classes, spec.training.precision, window),
         checkpoint=folder / "checkpoint.pt",
         progress=f"source {spec.task}" if progress else None,
     )
@@ -161,7 +162,7 @@ def ensure_source_of(run: Run, cohort: Cohort, out_dir: Path) -> Run:
     source = run.record["parameters"].get("source")
     if source is None:
         raise ValueError(f"{run.folder.name} started fresh: it has no source network")
-    training, network = TrainingConfig(**source["training"]), _network_config(source["network"])
+    training, network = _training_config(source["training"]), _network_config(source["network"])
     return ensure_source(SourceSpec(source["task"], source["seed"], training, network), cohort, out_dir, False)
 
 
@@ -175,7 +176,8 @@ def ensure_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path, progress:
     arm, task = get_arm(spec.arm), Task.parse(spec.task)
     num_classes = parameters["num_classes"]
     subjects = choose_patients(cohort, spec.shots, spec.seed)
-    slices = load_slices(cohort, subjects, task)
+    patches, window = spec.training.patches, spec.training.window
+    slices = load_patients(cohort, subjects, task, patches)
     source, scratch = None, None
     if arm.starts == "source":
         source = ensure_source(spec.source, cohort, out_dir, progress=False).network()
@@ -184,15 +186,16 @@ def ensure_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path, progress:
         network = build_network(num_classes, spec.source.network, spec.seed)
     if arm.needs_scratch:
         scratch = ensure_transfer(_scratch_of(spec), cohort, out_dir, progress=False).network()
-    design = arm.design(TargetData(slices, num_classes, source, spec.seed, spec.training.precision, scratch))
-    validation = load_slices(cohort, cohort.part("target_val"), task)
+    data = TargetData(slices, num_classes, source, spec.seed, spec.training.precision, scratch, window)
+    design = arm.design(data)
+    validation = load_patients(cohort, cohort.part("target_val"), task, patches)
     history = train(
         network,
-        BatchSampler(slices.with_weights(design.weights), spec.training.batch_size, spec.seed),
+        spec.training.sampler(slices.with_weights(design.weights), spec.seed),
         design.loss,
         spec.training,
         tuning=design.tuning,
-        validate=lambda trained: mean_dice_of_slices(trained, validation, num_classes, spec.training.precision),
+        validate=lambda net: mean_dice_of_slices(net, validation, num_classes, spec.training.precision, window),
         checkpoint=folder / "checkpoint.pt",
         progress=f"{spec.arm} {spec.task}" if progress else None,
     )
@@ -277,7 +280,8 @@ def _place_of_source(spec: SourceSpec, cohort: Cohort, out_dir: Path) -> tuple[P
     task = Task.parse(spec.task)
     task.check(cohort)
     num_classes = cohort.targets[task.target].num_classes
-    parameters = {**asdict(spec), "num_classes": num_classes, "data": _data_of(cohort), "riskmap": __version__}
+    _check_dimensions(spec.training, spec.network)
+    parameters = {**_as_dict(spec), "num_classes": num_classes, "data": _data_of(cohort), "riskmap": __version__}
     return out_dir / "source" / f"{task.slug}_seed{spec.seed}_{digest_of(parameters)}", parameters
 
 
@@ -285,9 +289,10 @@ def _place_of_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path) -> tup
     task = Task.parse(spec.task)
     task.check(cohort)
     cohort.part(spec.part)
+    _check_dimensions(spec.training, spec.source.network)
     from_source = get_arm(spec.arm).starts == "source"
     parameters = {
-        **asdict(spec),
+        **_as_dict(spec),
         "network": asdict(spec.source.network),
         "num_classes": cohort.targets[task.target].num_classes,
         "data": _data_of(cohort),
@@ -298,6 +303,28 @@ def _place_of_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path) -> tup
     start = Task.parse(spec.source.task).slug if from_source else "fresh"
     name = f"{spec.arm}_k{spec.shots}_seed{spec.seed}_{digest_of(parameters)}"
     return out_dir / "transfer" / f"{start}_to_{task.slug}" / name, parameters
+
+
+def _as_dict(spec: SourceSpec | TransferSpec) -> dict[str, Any]:
+    """Return a specification as a dictionary; what only volumes have is named only there."""
+    content = asdict(spec)
+    for part in (content, content.get("source", {})):
+        if "training" in part and part["training"]["patches"] is None:
+            del part["training"]["patches"]
+    return content
+
+
+def _check_dimensions(training: TrainingConfig, network: NetworkConfig) -> None:
+    if (network.spatial_dims == 3) != (training.patches is not None):
+        raise ValueError(
+            f"a network of {network.spatial_dims} spatial dimensions does not go with patches={training.patches}; "
+            "riskmap.patches.choose_dimensions gives both"
+        )
+
+
+def _training_config(stored: Mapping[str, Any]) -> TrainingConfig:
+    patches = stored.get("patches")
+    return TrainingConfig(**{**stored, "patches": PatchConfig(**patches) if patches else None})
 
 
 def _network_config(stored: Mapping[str, Any]) -> NetworkConfig:
@@ -325,7 +352,8 @@ def _finish(
     started: float,
 ) -> Run:
     subjects: Sequence[str] = parameters["subjects"]["scored"]
-    predictions = predict_patients(network, cohort, subjects, task, parameters["training"]["precision"])
+    training = _training_config(parameters["training"])
+    predictions = predict_patients(network, cohort, subjects, task, training.precision, training.window)
     results = {
         "classes": cohort.targets[task.target].classes[1:],
         "patients": score_patients(predictions, cohort, task),

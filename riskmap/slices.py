@@ -24,12 +24,12 @@ def slices_to_volume(slices: torch.Tensor) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SliceSet:
-    """Slices of some patients for one task.
+    """Slices of some patients for one task; in 3-D an element is a whole volume.
 
     Shape:
-        images: float32 [N, 1, H, W], z-scored; labels: uint8 [N, 1, H, W], class indices;
-        weights: float32 [N, 1, H, W], weight of each pixel in the loss, or None (every pixel counts alike);
-        subjects: N names, the patient of each slice.
+        images: float32 [N, 1, H, W] (or [N, 1, X, Y, Z]), z-scored; labels: uint8, alike, class indices;
+        weights: float32, alike, weight of each pixel in the loss, or None (every pixel counts alike);
+        subjects: N names, the patient of each element.
     """
 
     images: torch.Tensor
@@ -74,7 +74,7 @@ def load_slices(cohort: Cohort, subjects: Sequence[str], task: Task) -> SliceSet
 
 
 @contextmanager
-def _plain_tensors() -> Iterator[None]:
+def plain_tensors() -> Iterator[None]:
     """Let MONAI's transforms skip their record of affines, which costs more than the transforms themselves here."""
     before = get_track_meta()
     set_track_meta(False)
@@ -117,7 +117,7 @@ class BatchSampler:
             half = self.batch_size // 2
             chosen[:half] = generator.choice(self._with_foreground, size=half)
         self._augmentation.set_random_state(seed=int(generator.integers(2**32)))
-        with _plain_tensors():
+        with plain_tensors():
             samples = [self._augmentation(self._sample(int(index))) for index in chosen]
         return {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
 

@@ -9,8 +9,9 @@ from torch import nn
 
 from riskmap.compute import choose_device, choose_precision
 from riskmap.files import atomic_path
+from riskmap.patches import PatchConfig, PatchSampler
 from riskmap.progress import progress_bar
-from riskmap.slices import BatchSampler
+from riskmap.slices import BatchSampler, SliceSet
 from riskmap.tuning import Anchor, Tuning
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
@@ -28,6 +29,7 @@ class TrainingConfig:
         validations: how many times the validation Dice is taken, the last one after the last step.
         device: see :func:`riskmap.compute.choose_device`.
         precision: see :func:`riskmap.compute.choose_precision`.
+        patches: how volumes are cut, where the network takes volumes; None where it takes slices.
     """
 
     steps: int = 200
@@ -36,6 +38,7 @@ class TrainingConfig:
     validations: int = 4
     device: str = "auto"
     precision: str = "auto"
+    patches: PatchConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validations"):
@@ -46,6 +49,17 @@ class TrainingConfig:
             raise ValueError(
                 f"learning_rate={self.learning_rate!r} must be a positive number (in YAML write 2.0e-3, not 2e-3)"
             )
+
+    @property
+    def window(self) -> int | None:
+        """Side of the sliding window with which volumes are predicted; None for slices."""
+        return None if self.patches is None else self.patches.size
+
+    def sampler(self, data: SliceSet, seed: int) -> BatchSampler | PatchSampler:
+        """Return what draws the batches: slices of [N, 1, H, W], or patches of [N, 1, X, Y, Z]."""
+        if self.patches is None:
+            return BatchSampler(data, self.batch_size, seed)
+        return PatchSampler(data, self.patches, seed)
 
 
 @dataclass
@@ -63,7 +77,7 @@ class History:
 
 def train(
     network: nn.Module,
-    sampler: BatchSampler,
+    sampler: BatchSampler | PatchSampler,
     loss: Loss,
     config: TrainingConfig,
     *,
@@ -76,9 +90,9 @@ def train(
     """Train ``network`` in place with Adam and a cosine learning rate.
 
     Args:
-        network: maps images [B, 1, H, W] to logits [B, C, H, W].
+        network: any that maps images [B, 1, *spatial] to logits [B, C, *spatial].
         sampler: gives the batch of a step.
-        loss: called as ``loss(logits, labels, weights)``; weights [B, 1, H, W] or None.
+        loss: called as ``loss(logits, labels, weights)``; weights [B, 1, *spatial] or None.
         config: steps, learning rate, device and precision.
         tuning: how body and head are treated; None treats them alike.
         validate: called with the network in eval mode, returns a Dice in 0..1.
@@ -93,7 +107,7 @@ def train(
         FloatingPointError: the loss is no longer finite.
     """
     device = choose_device(config.device)
-    precision = choose_precision(config.precision, device)
+    precision = choose_precision(config.precision, device, 2 if config.patches is None else 3)
     network.to(device, memory_format=_memory_format(network))
     tuning = tuning or Tuning()
     optimizer = torch.optim.Adam(tuning.parameter_groups(network, config.learning_rate), lr=config.learning_rate)

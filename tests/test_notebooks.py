@@ -3,6 +3,7 @@
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -39,10 +40,10 @@ def folders(tmp_path_factory) -> dict[str, str]:
     return {"data_dir": str(root / "data"), "out_dir": str(root / "runs")}
 
 
-def run(notebook: Path, output: Path, parameters: dict[str, str]) -> None:
-    """Run a notebook with the smoke profile and judge what it left."""
+def run(notebook: Path, output: Path, parameters: dict[str, Any], profile: Path = SMOKE) -> None:
+    """Run a notebook, by default with the smoke profile, and judge what it left."""
     declared = declared_parameters(notebook)
-    execute_notebook(notebook, output, SMOKE, {n: v for n, v in parameters.items() if n in declared}, timeout=300)
+    execute_notebook(notebook, output, profile, {n: v for n, v in parameters.items() if n in declared}, timeout=300)
     texts = [o.text for c in nbformat.read(output, as_version=4).cells for o in c.get("outputs", []) if "text" in o]
     warned = [line for text in texts for line in text.splitlines() if re.search(r"\w*Warning\b", line)]
     assert not warned, f"a reader would meet warnings: {warned}"
@@ -76,6 +77,22 @@ def test_notebook_runs_on_its_own(number, folders, tmp_path, monkeypatch):
     run(notebook, tmp_path / notebook.name, folders | {"out_dir": str(tmp_path / "empty")})
 
 
+@pytest.mark.notebooks
+@pytest.mark.parametrize("number", ["01", "02", "03"])
+def test_notebook_runs_on_volumes(number, folders, tmp_path):
+    (notebook,) = [path for path in NOTEBOOKS if path.name.startswith(number)]
+    small = {"spatial_dims": 3, "patch_size": 16, "channels": [4, 8], "source_steps": 3, "steps": 2}
+    run(notebook, tmp_path / notebook.name, folders | small | {"arms": ["scratch", "fine_tune", "risk_map_paper"]})
+
+
+@pytest.mark.notebooks
+def test_full_profile_runs_on_tiny_data(folders, tmp_path):
+    """Every choice of the profile but the data, the number of steps and the width of the network."""
+    (notebook,) = [path for path in NOTEBOOKS if path.name.startswith("02")]
+    tiny = {"cohort": "fets2021_tiny", "source_steps": 2, "shots": 1, "patch_size": 32, "channels": [4, 4, 8, 8, 8]}
+    run(notebook, tmp_path / notebook.name, folders | tiny, SMOKE.with_name("full.yaml"))
+
+
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
 def test_profile_fits_the_notebooks(profile):
     """Every name is declared somewhere, and every value has the type of the default."""
@@ -90,7 +107,7 @@ def test_profiles_are_plain_values():
     """``papermill -f profile.yaml`` must read them as they are."""
     for profile in PROFILES:
         assert all(isinstance(name, str) for name in yaml.safe_load(profile.read_text()))
-    assert {path.stem for path in PROFILES} >= {"smoke", "teach"}
+    assert {path.stem for path in PROFILES} >= {"smoke", "teach", "full"}
 
 
 def test_one_name_per_knob_and_one_type():
