@@ -18,7 +18,8 @@ def keep_results(rows: pd.DataFrame) -> None:
     patient, as far as there are any) and the measured numbers, such as ``dice``.
     """
     records = json.loads(rows.to_json(orient="records", double_precision=15))
-    publish_display_data({MIME: records})
+    # an empty text, since converters complain of an output that they cannot show at all
+    publish_display_data({"text/plain": "", MIME: records})
 
 
 def kept_results(executed: Path) -> list[dict[str, Any]]:
