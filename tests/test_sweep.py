@@ -142,11 +142,8 @@ def test_cluster_loses_a_worker_and_finishes_all_others(tmp_path):
     )  # fmt: skip
     out, address_file = tmp_path / "out", tmp_path / "scheduler.json"
     command = [sys.executable, "-m", "riskmap.sweep", str(sweep), "--out", str(out)]
-    processes = [
-        start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(address_file)
-        )
-    ]
+    at = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(address_file))
+    processes = [start("scheduler", "--no-dashboard", *at)]
     try:
         wait_for(address_file.is_file, 60, "the scheduler")
         address = read_json(address_file)["address"]
