@@ -1,14 +1,13 @@
 """Run a notebook with checked parameters, and mark the finished run so that it need not be repeated."""
 
 import ast
-import difflib
 import hashlib
-import sys
+import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,14 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from riskmap.cohort import Cohort
 from riskmap.files import read_json, sha256_of_file, write_json
-from riskmap.paths import PROJECT_ROOT
+from riskmap.memory import PeakMemory
+from riskmap.parameters import Parameters, model_of, require_known
+from riskmap.paths import PROJECT_ROOT, resolve
+from riskmap.records import git_revision, processor_name, versions
+from riskmap.results import kept_results
 
-VERSIONS_OF = ("riskmap", "torch", "monai", "numpy", "papermill")
 Progress = Callable[[int, int], None]
 
 
@@ -72,39 +75,29 @@ def read_profile(profile: Path, notebooks: Iterable[Path]) -> dict[str, Any]:
         raise ValueError(f"{profile} must hold names and values, got {type(values).__name__}")
     known = {name for notebook in notebooks for name in declared_parameters(notebook)}
     for name in values:
-        _require_known(name, known, f"{profile} (no notebook declares it)")
+        require_known(name, known, f"{profile} (no notebook declares it)")
     return values
 
 
-def parse_parameter(name: str, text: str, declared: Mapping[str, Any]) -> Any:
-    """Turn the text of a command line into a value of the type that ``declared`` gives to ``name``."""
-    _require_known(name, declared, "the command line")
-    default = declared[name]
-    if isinstance(default, str):
-        return text
-    try:
-        # YAML reads 1e-3 as text, so numbers are read by Python
-        value = float(text) if isinstance(default, float) else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"parameter {name}: {text!r} is not {_kind(default)}") from error
-    return _checked(name, value, default)
+def parameters_model(notebook: Path) -> type[Parameters]:
+    """Return the model of a notebook's parameters."""
+    return model_of(notebook, declared_parameters(notebook))
 
 
 def checked_parameters(notebook: Path, profile: Path | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a notebook is run with: those values of the profile that it declares, then ``parameters``.
 
     Raises:
-        ValueError: for a name that is not declared (with the nearest one) or a value of another type.
+        ParameterError: for a name that is not declared, a wrong type or range, or values that do not go together.
     """
-    declared = declared_parameters(notebook)
+    model = parameters_model(notebook)
     values = {}
     if profile is not None:
         neighbours = {notebook, *notebook.parent.glob("[0-9][0-9]_*.ipynb")}
-        values = {n: v for n, v in read_profile(profile, sorted(neighbours)).items() if n in declared}
-    for name in parameters:
-        _require_known(name, declared, notebook.name)
+        values = {n: v for n, v in read_profile(profile, sorted(neighbours)).items() if n in model.model_fields}
     values |= parameters
-    return {name: _checked(name, value, declared[name]) for name, value in values.items()}
+    model.checked(values, notebook.name)
+    return values
 
 
 def sidecar_of(output: Path) -> Path:
@@ -133,6 +126,7 @@ def execute_notebook(
     parameters: Mapping[str, Any] | None = None,
     timeout: float = 600,
     progress: Progress | None = None,
+    time_limit: float | None = None,
 ) -> dict[str, Any]:
     """Run a notebook in its own folder, with the running interpreter, and write the executed copy.
 
@@ -143,6 +137,7 @@ def execute_notebook(
         parameters: values for this notebook; they win over the profile.
         timeout: seconds that one cell may take.
         progress: called with the number of cells done and the number of cells, after each cell.
+        time_limit: seconds that the whole notebook may take.
 
     Returns:
         The content of the sidecar file.
@@ -161,12 +156,18 @@ def execute_notebook(
     # papermill saves after every cell, so it works in a folder of its own and only a whole run leaves it
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as folder:
         temporary = Path(folder) / output.name
-        _run(notebook, temporary, values, timeout, progress, failed_path(output))
+        memory = _run(notebook, temporary, values, Limits(timeout, time_limit), progress, failed_path(output))
         _clean_metadata(temporary)
         temporary.replace(output)
     record |= {
-        "versions": {"python": sys.version.split()[0]} | {n: metadata.version(n) for n in VERSIONS_OF},
+        "data": _data_of(notebook, values),  # a default cohort is there only now
+        "results": kept_results(output),
+        "versions": versions(),
+        "git_revision": git_revision(),
+        "platform": platform.platform(),
+        "processor": processor_name(),
         "duration_seconds": round(time.monotonic() - started, 1),
+        "peak_memory_mb": memory,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(sidecar_of(output), record)
@@ -177,12 +178,21 @@ def _run(
     notebook: Path,
     temporary: Path,
     values: dict[str, Any],
-    timeout: float,
+    limits: "Limits",
     progress: Progress | None,
     keep_failed: Path,
-) -> None:
+) -> float:
+    """Run with papermill, and return the peak of the kernel's memory in MB."""
     total = len(nbformat.read(notebook, as_version=4).cells) + bool(values)  # papermill injects one cell
     current = 0
+    memory = PeakMemory()
+
+    class MeasuredKernel(CurrentInterpreter):
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+            await super()._async_launch_kernel(kernel_cmd, **options)
+            memory.follow(self.provisioner.pid)
+
+        _launch_kernel = _async_launch_kernel
 
     def on_cell_start(cell: Any, cell_index: int) -> None:
         nonlocal current
@@ -191,31 +201,55 @@ def _run(
             progress(cell_index, total)
 
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(temporary),
-            values,
-            kernel_name="python3",
-            progress_bar=False,
-            cwd=str(notebook.parent),
-            execution_timeout=timeout,
-            kernel_manager_class=CurrentInterpreter,
-            on_cell_start=on_cell_start,
-        )
+        with memory:
+            papermill.execute_notebook(
+                str(notebook),
+                str(temporary),
+                values,
+                kernel_name="python3",
+                progress_bar=False,
+                cwd=str(notebook.parent),
+                timeout_func=limits.of_cell,
+                kernel_manager_class=MeasuredKernel,
+                on_cell_start=on_cell_start,
+            )
     except (PapermillExecutionError, TimeoutError, DeadKernelError) as error:
         _clean_metadata(temporary)
         temporary.replace(keep_failed)
         raise NotebookError(
-            f"{notebook.name}, cell {current + 1} of {total}: {_reason(error, timeout)}\n"
+            f"{notebook.name}, cell {current + 1} of {total}: {_reason(error, limits)}\n"
             f"The notebook up to there: {keep_failed}"
         ) from error
     if progress is not None:
         progress(total, total)
+    return memory.megabytes
 
 
-def _reason(error: Exception, timeout: float) -> str:
+@dataclass
+class Limits:
+    """How many seconds each cell, and the whole notebook from now on, may take."""
+
+    cell: float
+    notebook: float | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def of_cell(self, cell: Any) -> float:
+        """Return the seconds that the next cell may take."""
+        if self.notebook is None:
+            return self.cell
+        left = self.started + self.notebook - time.monotonic()
+        return min(self.cell, max(left, 0.1))  # nbclient takes 0 for no limit
+
+    def text(self) -> str:
+        """Say which limit has been reached."""
+        if self.notebook is not None and time.monotonic() >= self.started + self.notebook:
+            return f"the {self.notebook:g} s that the notebook may take"
+        return f"the {self.cell:g} s that a cell may take"
+
+
+def _reason(error: Exception, limits: Limits) -> str:
     if isinstance(error, TimeoutError):
-        return f"it ran longer than the {timeout:g} s that a cell may take"
+        return f"it ran longer than {limits.text()}"
     if isinstance(error, PapermillExecutionError):
         return f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
     return f"the kernel died ({str(error).strip()})"
@@ -232,13 +266,25 @@ def _clean_metadata(path: Path) -> None:
 
 
 def _identity(notebook: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """Return what makes two runs the same: notebook, parameters and the package's source."""
+    """Return what makes two runs the same: notebook, parameters, the package's source and the data."""
     return {
         "notebook": notebook.name,
         "notebook_sha256": sha256_of_file(notebook),
         "parameters": values,
         "package_sha256": package_digest(PROJECT_ROOT),
+        "data": _data_of(notebook, values),
     }
+
+
+def _data_of(notebook: Path, values: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the cohort that a notebook reads and the hash of its voxels, or None where there is none (yet)."""
+    declared = {**declared_parameters(notebook), **values}
+    if not {"cohort", "data_dir"} <= set(declared):
+        return None
+    folder = resolve(declared["data_dir"]) / "prepared" / declared["cohort"]
+    if not (folder / "manifest.json").is_file():
+        return None
+    return {"cohort": declared["cohort"], "digest": Cohort.open(folder).digest}
 
 
 def package_digest(root: Path) -> str:
@@ -247,25 +293,3 @@ def package_digest(root: Path) -> str:
     for path in sorted([*root.glob("riskmap/*.py"), *root.glob("data_scripts/*.py")]):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
-
-
-def _require_known(name: str, known: Iterable[str], where: str) -> None:
-    names = sorted(known)
-    if name in names:
-        return
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise ValueError(f"unknown parameter {name!r} in {where}{hint} Declared: {', '.join(names) or 'none'}")
-
-
-def _checked(name: str, value: Any, default: Any) -> Any:
-    """Return ``value`` when its type is that of ``default``: papermill itself never checks this."""
-    fits = default is None or type(value) is type(default) or (type(default) is float and type(value) is int)
-    if not fits:
-        hint = " (in YAML, write 1.0e-3, not 1e-3)" if isinstance(default, float) else ""
-        raise ValueError(f"parameter {name} must be {_kind(default)}, got {value!r}{hint}")
-    return value
-
-
-def _kind(default: Any) -> str:
-    return f"a value of type {type(default).__name__}, like {default!r}"

@@ -13,27 +13,42 @@ from torch import Tensor, nn
 from riskmap.cohort import Cohort, Task
 from riskmap.files import atomic_path, digest_of, read_json, sha256_of_file, write_json
 from riskmap.leep import LeepStatistics
+from riskmap.patches import PatchConfig, load_patients
 from riskmap.prediction import predict_probabilities
 from riskmap.progress import progress_bar
 from riskmap.risk import TransferRiskMap
-from riskmap.slices import load_slices, slices_to_volume
+from riskmap.slices import slices_to_volume
 
 
 def patient_batches(
-    network: nn.Module, cohort: Cohort, subjects: Sequence[str], task: Task, precision: str = "auto"
+    network: nn.Module,
+    cohort: Cohort,
+    subjects: Sequence[str],
+    task: Task,
+    precision: str = "auto",
+    patches: PatchConfig | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (source probabilities, labels) of the slices that hold brain, patient by patient.
+    """Yield (source probabilities, labels) patient by patient: of the slices that hold brain, or of the whole volume.
 
     It is what :meth:`LeepStatistics.score` and :meth:`TransferRiskMap.fit` read.
 
-    Shape: probabilities [B, C_s, H, W]; labels [B, 1, H, W].
+    Args:
+        network: the frozen source network.
+        cohort: where the patients are.
+        subjects: the target's training patients.
+        task: the target task.
+        precision: see :func:`riskmap.compute.choose_precision`.
+        patches: how a network of volumes sees them; None for a network of slices.
+
+    Shape: probabilities [B, C_s, *spatial]; labels [B, 1, *spatial]; spatial is (H, W) or (X, Y, Z).
     """
     # each file is read once, so that keeping it would only cost memory
     cohort = replace(cohort, keeps_volumes=False)
+    window = patches and patches.size
     for subject in subjects:
-        slices = load_slices(cohort, [subject], task)
+        slices = load_patients(cohort, [subject], task, patches)
         first = 0
-        for probabilities in predict_probabilities(network, slices.images, precision):
+        for probabilities in predict_probabilities(network, slices.images, precision, window=window):
             yield probabilities, slices.labels[first : first + len(probabilities)]
             first += len(probabilities)
 
@@ -45,10 +60,11 @@ def stream_statistics(
     subjects: Sequence[str],
     task: Task,
     precision: str = "auto",
+    patches: PatchConfig | None = None,
 ) -> LeepStatistics:
     """Return the LEEP statistics of a source network over the target's training patients."""
     statistics = LeepStatistics(num_source_classes, cohort.targets[task.target].num_classes)
-    for batch in patient_batches(network, cohort, subjects, task, precision):
+    for batch in patient_batches(network, cohort, subjects, task, precision, patches):
         statistics.update(*batch)
     return statistics
 
@@ -62,8 +78,11 @@ def write_risk_maps(
     out_dir: Path,
     precision: str = "auto",
     progress: bool = True,
+    patches: PatchConfig | None = None,
 ) -> Path:
     """Write the weight of each voxel of each patient as NIfTI, 0 in slices without brain, and one manifest.
+
+    With ``patches`` the network is one of volumes, and the weights are what it gives everywhere.
 
     A map is named by its patient, its folder by all that decides the weights: what is there is kept, so that a call
     which was stopped goes on.
@@ -78,13 +97,14 @@ def write_risk_maps(
         "map": {name: value for name, value in vars(risk_map).items() if name != "statistics"},
         "network": _hash_of(network),
         "precision": precision,
+        "window": patches and patches.size,
     }
     folder = Path(out_dir) / f"{task.slug}_{digest_of(parameters)}"
     files = {}
     for subject in progress_bar(subjects, "risk maps", total=len(subjects), unit="patient", shown=progress):
         path, record = folder / f"{subject}_risk.nii.gz", folder / f"{subject}.json"
         if not (record.is_file() and path.is_file()):
-            weights = _weights_of(network, risk_map, cohort, subject, task, precision)
+            weights = _weights_of(network, risk_map, cohort, subject, task, precision, patches)
             with atomic_path(path) as temporary:
                 nibabel.Nifti1Image(weights, cohort.affine(subject)).to_filename(temporary)
             write_json(record, {"path": path.name, "sha256": sha256_of_file(path), "mean": float(weights.mean())})
@@ -101,10 +121,19 @@ def _hash_of(network: nn.Module) -> str:
 
 
 def _weights_of(
-    network: nn.Module, risk_map: TransferRiskMap, cohort: Cohort, subject: str, task: Task, precision: str
+    network: nn.Module,
+    risk_map: TransferRiskMap,
+    cohort: Cohort,
+    subject: str,
+    task: Task,
+    precision: str,
+    patches: PatchConfig | None,
 ) -> np.ndarray:
+    batches = patient_batches(network, cohort, [subject], task, precision, patches)
+    if patches is not None:
+        ((probabilities, labels),) = batches
+        return risk_map(probabilities, labels)[0, 0].numpy().astype(np.float32)
     weights = np.zeros(cohort.shape, dtype=np.float32)
     holds_brain = replace(cohort, keeps_volumes=False).brain(subject).any(axis=(0, 1))
-    batches = patient_batches(network, cohort, [subject], task, precision)
     weights[..., holds_brain] = slices_to_volume(torch.cat([risk_map(*batch)[:, 0] for batch in batches]))
     return weights

@@ -16,10 +16,11 @@ from riskmap.execution import (
     declared_parameters,
     execute_notebook,
     is_finished,
-    parse_parameter,
+    parameters_model,
     read_profile,
 )
 from riskmap.html_pages import export_all
+from riskmap.parameters import parse_text, require_known
 from riskmap.paths import PROJECT_ROOT
 
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
@@ -49,13 +50,13 @@ def find_profile(name: str, folder: Path) -> Path:
 
 def share_parameters(notebooks: Sequence[Path], given: Sequence[tuple[str, str]]) -> dict[Path, dict[str, Any]]:
     """Return each notebook's values from the command line: those that it declares, of the declared type."""
-    declared = {notebook: declared_parameters(notebook) for notebook in notebooks}
-    everything = {name: value for parameters in declared.values() for name, value in parameters.items()}
-    for name, text in given:
-        parse_parameter(name, text, everything)
+    models = {notebook: parameters_model(notebook) for notebook in notebooks}
+    everything = {name for model in models.values() for name in model.model_fields}
+    for name, _ in given:
+        require_known(name, everything, "the command line")
     return {
-        notebook: {n: parse_parameter(n, text, parameters) for n, text in given if n in parameters}
-        for notebook, parameters in declared.items()
+        notebook: {name: parse_text(name, text, model) for name, text in given if name in model.model_fields}
+        for notebook, model in models.items()
     }
 
 
@@ -67,7 +68,7 @@ def prepare_cohorts(parameters: Iterable[Mapping[str, Any]]) -> None:
 
 
 def run_notebook(
-    notebook: Path, output: Path, profile: Path, parameters: Mapping[str, Any], timeout: float, force: bool
+    notebook: Path, output: Path, profile: Path | None, parameters: Mapping[str, Any], timeout: float, force: bool
 ) -> None:
     """Run one notebook with a bar of its cells, unless a finished run of the very same thing is there."""
     if not force and is_finished(notebook, output, profile, parameters):

@@ -11,10 +11,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from riskmap import default_cohorts, execution, tutorial
-from riskmap.execution import NotebookError, checked_parameters, execute_notebook, parse_parameter
+from riskmap.execution import NotebookError, checked_parameters, execute_notebook
 from riskmap.files import read_json
 from riskmap.formulas import formula_to_html
 from riskmap.html_pages import Page, export_html, write_index
+from riskmap.parameters import model_of, parse_text
 
 PARAMETERS = 'steps = 3\nrate = 1.0e-3\nname = "x"\nflag = True\nextra = None'
 RESULT = "import os, sys\nprint(steps, rate, os.getcwd(), sys.executable)"
@@ -65,7 +66,11 @@ def test_profile_and_parameters_reach_the_notebook(finished):
 def test_finished_run_is_marked_and_clean(finished):
     notebook, output, _, record, progress = finished
     assert read_json(execution.sidecar_of(output)) == record
-    assert set(record) >= {"notebook_sha256", "package_sha256", "versions", "duration_seconds", "finished"}
+    assert set(record) >= {"notebook_sha256", "package_sha256", "data", "duration_seconds", "finished"}
+    assert set(record["versions"]) >= {"python", "riskmap", "torch", "papermill"}
+    assert record["platform"]
+    assert record["git_revision"] is None or record["git_revision"].strip()
+    assert record["peak_memory_mb"] > 10, "a kernel takes some"
     content = nbformat.read(output, as_version=4)
     assert "papermill" not in content.metadata
     assert not any({"papermill", "execution"} & set(cell.metadata) for cell in content.cells)
@@ -120,12 +125,30 @@ def test_failing_notebook_is_named_and_kept(tmp_path, code, timeout, message):
     assert [path.name for path in output.parent.iterdir()] == ["01_bad.failed.ipynb"]
 
 
+def test_whole_notebook_has_a_limit_of_its_own(tmp_path):
+    notebook = write_notebook(tmp_path / "01_slow.ipynb", *["import time\ntime.sleep(2)"] * 10)
+    with pytest.raises(NotebookError, match=r"ran longer than the 4 s that the notebook may take"):
+        execute_notebook(notebook, tmp_path / "out.ipynb", timeout=60, time_limit=4)
+
+
+def test_kept_results_travel_unseen_to_the_record(tmp_path):
+    keep = "import pandas as pd\nfrom riskmap.results import keep_results\n"
+    keep += "keep_results(pd.DataFrame({'seed': [0, 1], 'dice': [1 / 3, None]}))"
+    notebook = write_notebook(tmp_path / "01_keeps.ipynb", keep)
+    record = execute_notebook(notebook, tmp_path / "out.ipynb", timeout=60)
+    assert record["results"] == [{"seed": 0, "dice": pytest.approx(1 / 3)}, {"seed": 1, "dice": None}]
+    export_html(tmp_path / "out.ipynb", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "riskmap.results+json" not in page
+    assert '"dice": 0.33' not in page
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
         ({"step": 1}, r"unknown parameter 'step'.*did you mean 'steps'\?"),
         ({"zzz": 1}, r"unknown parameter 'zzz'.*Declared: extra, flag, name, rate, steps"),
-        ({"rate": "1e-3"}, r"rate must be .*float.*got '1e-3' \(in YAML, write 1\.0e-3"),
+        ({"rate": "1e-3"}, r"rate must be .*float.*got '1e-3'; did you mean 0\.001\? \(in YAML, write 1\.0e-3"),
         ({"steps": 1.5}, "steps must be .*int"),
         ({"steps": True}, "steps must be .*int"),
         ({"flag": 1}, "flag must be .*bool"),
@@ -174,15 +197,16 @@ def test_notebook_without_plain_parameters_is_refused(tmp_path, parameters, mess
 )
 def test_text_of_the_command_line_takes_the_declared_type(name, text, value):
     declared = {"steps": 3, "rate": 1.0e-3, "name": "x", "flag": True, "extra": None}
-    parsed = parse_parameter(name, text, declared)
+    parsed = parse_text(name, text, model_of(Path("any.ipynb"), declared))
     assert parsed == value
     assert type(parsed) is type(value)
 
 
 @pytest.mark.parametrize(("name", "text"), [("steps", "many"), ("rate", "fast"), ("flag", "7"), ("nam", "x")])
 def test_text_of_another_type_is_refused(name, text):
+    model = model_of(Path("any.ipynb"), {"steps": 3, "rate": 1.0e-3, "name": "x", "flag": True})
     with pytest.raises(ValueError, match=name):
-        parse_parameter(name, text, {"steps": 3, "rate": 1.0e-3, "name": "x", "flag": True})
+        model.checked({name: parse_text(name, text, model)}, "the command line")
 
 
 # ---- pages

@@ -1,0 +1,212 @@
+"""The declared parameters: what each notebook takes, what it refuses and what it suggests instead."""
+
+import ast
+import subprocess
+import sys
+from typing import Literal, get_args, get_origin
+
+import nbformat
+import papermill
+import pytest
+import yaml
+
+from riskmap.execution import declared_parameters
+from riskmap.files import read_json, write_json
+from riskmap.parameters import MODELS, FewShot, FineTuning, ParameterError, Parameters, SourcePretraining
+from riskmap.paths import PROJECT_ROOT
+
+NOTEBOOKS = sorted((PROJECT_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+PROFILES = sorted((PROJECT_ROOT / "notebooks" / "profiles").glob("*.yaml"))
+WITH_MODEL = [path for path in NOTEBOOKS if path.stem in MODELS]
+FINE_TUNING = PROJECT_ROOT / "notebooks" / "03_fine_tuning.ipynb"
+
+by_name = pytest.mark.parametrize("notebook", WITH_MODEL, ids=lambda path: path.stem)
+
+
+def python_name(annotation: object) -> str:
+    """Return the type as it must stand in the cell: papermill understands plain names alone."""
+    origin = get_origin(annotation)
+    return (type(get_args(annotation)[0]) if origin is Literal else (origin or annotation)).__name__
+
+
+def code_of(notebook, tag=None):
+    cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    return [cell.source for cell in cells if tag is None or tag in cell.metadata.get("tags", [])]
+
+
+# ---- cell, model and profiles in step
+
+
+def test_every_notebook_has_a_model():
+    assert [path.stem for path in NOTEBOOKS] == sorted(MODELS)
+
+
+@by_name
+def test_cell_and_model_agree(notebook):
+    """Names, defaults, types and help: by what ``papermill --help-notebook`` reads."""
+    model = MODELS[notebook.stem]
+    shown = papermill.inspect_notebook(notebook)
+    expected = {n: (python_name(knob.annotation), knob.description) for n, knob in model.model_fields.items()}
+    assert {name: (found["inferred_type_name"], found["help"]) for name, found in shown.items()} == expected
+    assert declared_parameters(notebook) == model().model_dump()
+
+
+@by_name
+def test_first_cell_after_the_parameters_checks_them(notebook):
+    name = MODELS[notebook.stem].__name__
+    calls = [ast.unparse(node) for node in ast.parse(code_of(notebook)[1].replace("%", "#")).body]
+    assert f"{name}.check(globals())" in calls
+
+
+def test_same_name_means_the_same_everywhere():
+    helps = {(name, knob.description, str(knob.annotation), str(knob.metadata))
+             for model in MODELS.values() for name, knob in model.model_fields.items()}  # fmt: skip
+    names = [name for name, *_ in helps]
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+@by_name
+def test_profile_holds_valid_values(profile, notebook):
+    model = MODELS[notebook.stem]
+    values = yaml.safe_load(profile.read_text())
+    model.checked({name: value for name, value in values.items() if name in model.model_fields}, profile.name)
+
+
+def test_help_shows_types_and_help():
+    command = [sys.executable, "-m", "papermill", "--help-notebook", str(FINE_TUNING)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for name, knob in FineTuning.model_fields.items():
+        assert f"{name}: {python_name(knob.annotation)} (default" in shown
+        assert knob.description in " ".join(shown.split())
+    assert "Unknown" not in shown
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"shot": 1}, r"unknown parameter 'shot' in the test; did you mean 'shots'\?"),
+        ({"shots": 0}, r"shots \(patients\) must be at least 1, got 0; the nearest is 1"),
+        ({"shots": "3"}, r"shots .* must be a whole number \(int\), got '3'; did you mean 3\?"),
+        ({"steps": True}, r"steps must be a whole number \(int\), got True"),
+        ({"steps": 20.0}, r"steps must be .*got 20\.0; did you mean 20\?"),
+        ({"seeds": "[1, 2]"}, r"seeds must be a list .*did you mean \[1, 2\]\?"),
+        ({"seeds": 3}, r"seeds must be a list .*did you mean \[3\]\?"),
+        ({"seeds": [3, -1]}, r"seeds must be at least 0, got -1 in \[3, -1\]"),
+        ({"seeds": [3, 3]}, r"seeds: names something twice"),
+        ({"seeds": []}, r"seeds must not be empty"),
+        ({"seeds": [1]}, r"seeds must hold at least 2"),
+        ({"learning_rate": "1e-3"}, r"learning_rate .*got '1e-3'; did you mean 0\.001\?.*write 1\.0e-3"),
+        ({"learning_rate": 0}, r"learning_rate \(per step\) must be above 0"),
+        ({"device": "gpu"}, r"device must be one of auto, cpu, .*got 'gpu'; did you mean 'cpu'\?"),
+        ({"precision": "float23"}, r"precision must be one of .*did you mean 'float32'\?"),
+        ({"arms": ["scratch", "fine_tun"]}, r"unknown arm 'fine_tun'; did you mean 'fine_tune'\?"),
+        ({"arms": ["scratch", "risk_map"]}, r"arms must hold fine_tune"),
+        ({"spatial_dims": 4}, r"spatial_dims must be one of 2, 3, got 4"),
+        ({"channels": [16]}, r"channels .*at least 2"),
+        ({"channels": [16, 0]}, r"channels must be at least 1, got 0 in \[16, 0\]"),
+        ({"spatial_dims": 3, "patch_size": 30}, r"patch_size \(voxels\) must be a multiple of 8 with 4 levels, got 30; the nearest is 32"),
+        ({"source": "FLAIR"}, r"source: task must read MODALITY:TARGET"),
+        ({"source": "T1ce:TC"}, r"source and target are the same task T1ce:TC"),
+        ({"second_source": "t1ce:tc"}, r"second_source and second_target are the same task"),
+        ({"cohort": "fets2021_tinny"}, r"unknown cohort 'fets2021_tinny'; did you mean 'fets2021_tiny'\?"),
+    ],
+)  # fmt: skip
+def test_wrong_value_is_named_and_the_nearest_suggested(values, message, tmp_path):
+    with pytest.raises(ParameterError, match=message) as caught:
+        FineTuning.checked({"data_dir": str(tmp_path), **values}, "the test")
+    assert "\n" not in str(caught.value), "one line, since the last line is what a front end shows"
+
+
+def test_every_problem_is_listed(tmp_path):
+    with pytest.raises(ParameterError, match=r"parameter steps.*; parameter shots"):
+        FineTuning.checked({"data_dir": str(tmp_path), "shots": 0, "steps": 0}, "the test")
+
+
+def test_number_without_decimals_is_a_number(tmp_path):
+    assert FineTuning.checked({"data_dir": str(tmp_path), "learning_rate": 1}, "the test").learning_rate == 1
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """A data folder whose cohort ``mine`` is a manifest alone; two sites, all parts in both."""
+    part = {"source_train": ["a", "b"], "source_val": [], "target_train": ["c"], "target_val": [], "target_test": ["d"]}
+    manifest = {
+        "format": 1, "name": "mine", "title": "t", "licence": "l", "citation": "c", "simulated": True,
+        "modalities": ["FLAIR", "T2"], "label_table": {}, "spacing": [1, 1, 1], "shape": [1, 1, 1],
+        "targets": {"WT": {"title": "t", "classes": ["background", "tumour"], "values": {"1": 1}}},
+        "sites": {"a": "1", "b": "2", "c": "2", "d": "1"},
+        "subjects": {name: {"files": {}} for name in "abcd"}, "split": part,
+    }  # fmt: skip
+    write_json(tmp_path / "prepared" / "mine" / "manifest.json", manifest)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"target": "T1:WT"}, r"parameter target: unknown modality 'T1' in cohort mine.* Allowed: FLAIR, T2"),
+        ({"source": "FLAIR:ET"}, r"parameter source: unknown target 'ET' in cohort mine.* Allowed: WT"),
+        ({"source": "T2:WT"}, r"same task T2:WT.*source could be FLAIR:WT"),
+        ({"shots_list": [1, 2]}, r"shots_list \(patients\) must be at most 1.*the nearest is 1"),
+        ({"cohort": "mone"}, r"unknown cohort 'mone'; did you mean 'mine'\?"),
+    ],
+)
+def test_cohort_decides_when_it_is_there(data_dir, values, message):
+    whole = {"cohort": "mine", "data_dir": str(data_dir), "target": "T2:WT", "shots_list": [1]}
+    FewShot.checked(whole, "the test")
+    with pytest.raises(ParameterError, match=message):
+        FewShot.checked(whole | values, "the test")
+
+
+def test_one_task_across_sites_is_a_pair(data_dir):
+    path = data_dir / "prepared" / "mine" / "manifest.json"
+    write_json(path, read_json(path) | {"sites": {"a": "1", "b": "1", "c": "2", "d": "2"}})
+    whole = {"cohort": "mine", "data_dir": str(data_dir), "source": "T2:WT", "target": "T2:WT", "shots_list": [1]}
+    FewShot.checked(whole, "the test")
+
+
+# ---- within a notebook
+
+
+def test_notebook_finds_what_papermill_put_in():
+    namespace = {
+        **SourcePretraining().model_dump(),
+        "In": ["", "source = 'FLAIR:WT'", "# Parameters\nsource_step = 3\n"],
+    }
+    with pytest.raises(ParameterError, match=r"unknown parameter 'source_step' .*did you mean 'source_steps'"):
+        SourcePretraining.check(namespace)
+    namespace["In"] = ["", "# Parameters\nsource_steps = 3\n", "prepared = 1"]
+    SourcePretraining.check(namespace)
+    del namespace["device"]
+    with pytest.raises(ParameterError, match="the parameters cell lacks device"):
+        SourcePretraining.check(namespace)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["-p", "source_step", "3"], "unknown parameter 'source_step' in what papermill was given"),
+        (["-y", "{source_learning_rate: 1e-3}"], "did you mean 0.001?"),
+    ],
+)
+def test_plain_papermill_is_stopped_at_the_first_cell(given, message, tmp_path):
+    notebook = PROJECT_ROOT / "notebooks" / "01_source_pretraining.ipynb"
+    command = [sys.executable, "-m", "papermill", str(notebook), str(tmp_path / "out.ipynb"), "-k", "python3", *given]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    ran = [cell for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells if cell.get("outputs")]
+    assert all("ensure_cohort(cohort" not in cell.source for cell in ran)
+
+
+def test_adding_a_knob_is_one_line(tmp_path):
+    class More(SourcePretraining):
+        momentum: Literal[2, 3] = 2
+
+    with pytest.raises(ParameterError, match="momentum must be one of 2, 3, got 4"):
+        More.checked({"momentum": 4, "data_dir": str(tmp_path)}, "the test")
+    assert issubclass(More, Parameters)

@@ -1,0 +1,192 @@
+"""Sweeps: what is run, that a cluster of processes survives what happens to one, and what comes out."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+import yaml
+from test_execution import write_notebook
+
+from riskmap.execution import sidecar_of
+from riskmap.files import read_json
+from riskmap.paths import PROJECT_ROOT
+from riskmap.sweep_plan import plan_tasks, read_plan
+from riskmap.sweep_summary import effect_of, read_table
+
+SWEEPS = sorted((PROJECT_ROOT / "sweeps").glob("*.yaml"))
+PARAMETERS = 'rate = 1.0\nseed = 0\nfolder = ""'
+# one run raises, one hangs; every start leaves a mark, so that a test can count them and see which kernel runs
+BODY = """
+import os, pathlib, time
+import pandas as pd
+from riskmap.results import keep_results
+mark = pathlib.Path(folder) / f"{rate}_{seed}_{os.getpid()}"
+mark.touch()
+if (rate, seed) == (1.0, 0):
+    raise ValueError("this one raises")
+time.sleep(600 if (rate, seed) == (1.0, 1) else 1)
+keep_results(pd.DataFrame([{"seed": seed, "dice": rate / 10 + seed / 100}]))
+"""
+
+
+def write_sweep(path: Path, **content) -> Path:
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_example_is_valid(path, tmp_path):
+    plan = read_plan(path)
+    tasks = plan_tasks(plan, tmp_path, {"data_dir": str(tmp_path)})
+    assert len(tasks) > 1
+    assert len({task.output for task in tasks}) == len(tasks)
+
+
+def test_grid_is_combined_and_zip_is_not(tmp_path):
+    notebook = write_notebook(tmp_path / "01_a.ipynb", parameters="a = 1\nb = 1\nc = 1\njobs = 2")
+    path = write_sweep(
+        tmp_path / "s.yaml", notebooks=[str(notebook)], grid={"a": [1, 2]}, zip={"b": [3, 4], "c": [5, 6]}
+    )
+    tasks = plan_tasks(read_plan(path), tmp_path, {})
+    points = [(task.values["a"], task.values["b"], task.values["c"]) for task in tasks]
+    assert points == [(1, 3, 5), (2, 3, 5), (1, 4, 6), (2, 4, 6)]
+    assert {task.values["jobs"] for task in tasks} == {1}, "the sweep itself runs side by side"
+    assert {task.values["jobs"] for task in plan_tasks(read_plan(path), tmp_path, {"jobs": "3"})} == {3}
+
+
+def test_chain_runs_what_is_shared_once(tmp_path):
+    first = write_notebook(tmp_path / "01_a.ipynb", parameters="a = 1")
+    second = write_notebook(tmp_path / "02_b.ipynb", parameters="a = 1\nb = 1")
+    path = write_sweep(tmp_path / "s.yaml", notebooks=[str(first), str(second)], grid={"a": [1, 2], "b": [1, 2, 3]})
+    tasks = plan_tasks(read_plan(path), tmp_path, {})
+    assert [task.notebook.name for task in tasks].count("01_a.ipynb") == 2
+    assert len(tasks) == 2 + 6
+    names = [task.name for task in tasks]
+    assert all(names.index(need) < names.index(task.name) for task in tasks for need in task.needs)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"notebook": ["01"]}, "unknown parameter 'notebook' .*did you mean 'notebooks'"),
+        ({"notebooks": []}, "notebooks: "),
+        ({"notebooks": ["99"]}, "no notebook '99'"),
+        ({"notebooks": ["01"], "grid": {"source_step": [1]}}, "did you mean 'source_steps'"),
+        ({"notebooks": ["01"], "grid": {"source_steps": [1, 0]}}, "source_steps must be at least 1, got 0"),
+        ({"notebooks": ["01"], "grid": {"source_steps": []}}, "an empty list runs nothing"),
+        ({"notebooks": ["01"], "zip": {"source_steps": [1], "source_seed": [1, 2]}}, "must have one length"),
+        ({"notebooks": ["01"], "grid": {"source_seed": [1]}, "zip": {"source_seed": [1]}}, "one of parameters, grid"),
+        ({"notebooks": ["01"], "time_limit": 0}, "time_limit: "),
+    ],
+)
+def test_wrong_sweep_is_refused_before_anything_runs(content, message, tmp_path):
+    path = write_sweep(tmp_path / "s.yaml", **content)
+    with pytest.raises(ValueError, match=message):
+        plan_tasks(read_plan(path), tmp_path, {"data_dir": str(tmp_path)})
+
+
+def test_effect_averages_within_seeds_first():
+    rows = [("01", 1.0, 0, 0.2), ("01", 1.0, 0, 0.4), ("01", 1.0, 1, 0.5), ("01", 2.0, 0, 0.9)]
+    table = pd.DataFrame(rows, columns=["notebook", "param_rate", "seed", "dice"])
+    effect = effect_of(table, "rate", "dice")
+    assert effect["value"].tolist() == ["1", "2"]
+    assert effect["mean"].tolist() == pytest.approx([0.4, 0.9])
+    assert effect["low"].tolist() == pytest.approx([0.3, 0.9])
+    assert effect["high"].tolist() == pytest.approx([0.5, 0.9])
+    assert effect["seeds"].tolist() == [2, 1]
+
+
+# ---- one machine as a cluster
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dask", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def wait_for(condition, seconds: float, what: str):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+def end(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.mark.slow
+def test_cluster_loses_a_worker_and_finishes_all_others(tmp_path):
+    """24 runs on a scheduler and two workers; a worker is killed, one run raises, one hangs."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    notebook = write_notebook(tmp_path / "01_small.ipynb", BODY, parameters=PARAMETERS)
+    rates, seeds = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0, 1, 2, 3]
+    sweep = write_sweep(
+        tmp_path / "sweep.yaml", notebooks=[str(notebook)], parameters={"folder": str(marks)},
+        grid={"rate": rates, "seed": seeds}, time_limit=20,
+    )  # fmt: skip
+    out, address_file = tmp_path / "out", tmp_path / "scheduler.json"
+    command = [sys.executable, "-m", "riskmap.sweep", str(sweep), "--out", str(out)]
+    at = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(address_file))
+    processes = [start("scheduler", "--no-dashboard", *at)]
+    try:
+        wait_for(address_file.is_file, 60, "the scheduler")
+        address = read_json(address_file)["address"]
+        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
+        workers = [start("worker", address, *options, "--local-directory", str(tmp_path)) for _ in range(2)]
+        processes += workers
+        first = subprocess.Popen(
+            [*command, "--scheduler", address], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        processes.append(first)
+        records = out / "notebooks"
+        wait_for(lambda: len([*records.glob("*.ipynb.json")]) >= 5, 150, "five finished runs")
+        kernels = wait_for(lambda: psutil.Process(workers[0].pid).children(recursive=True), 30, "a kernel")
+        os.kill(workers[0].pid, signal.SIGKILL)
+        shown, _ = first.communicate(timeout=300)
+        assert first.returncode == 1, shown
+        wait_for(lambda: not any(kernel.is_running() for kernel in kernels), 30, "the end of the orphaned kernel")
+        tasks = read_json(out / "sweep.json")["tasks"]
+        failed = {(each["parameters"]["rate"], each["parameters"]["seed"]): each["failed"] for each in tasks}
+        assert len(failed) == 24
+        assert {place for place, message in failed.items() if message} == {(1.0, 0), (1.0, 1)}
+        assert "this one raises" in failed[1.0, 0]
+        assert "ran longer than the 20 s" in failed[1.0, 1]
+        assert "this one raises" in shown
+        assert "ran longer than" in shown
+        table = read_table(out)
+        assert len(table) == 22
+        assert table["dice"].tolist() == pytest.approx((table["param_rate"] / 10 + table["seed"] / 100).tolist())
+        pd.testing.assert_frame_equal(pd.read_csv(out / "table.csv"), table, check_dtype=False)
+        page = (out / "summary.html").read_text(encoding="utf-8")
+        assert "this one raises" in page
+        assert page.count('href="notebooks/') == 22
+        started = len([*marks.iterdir()])
+        assert started <= 24 + 1, "a killed worker costs the run in progress, no other"
+        # a second call runs only what is missing
+        for each in tasks:
+            assert sidecar_of(out / each["executed"]).is_file() == (each["failed"] is None)
+        again = subprocess.run(
+            [*command, "--scheduler", address, "--resume"], capture_output=True, text=True, timeout=200
+        )
+        assert again.returncode == 1
+        assert "24 runs, 2 to make" in again.stdout
+        assert len([*marks.iterdir()]) == started + 2
+    finally:
+        for process in reversed(processes):
+            end(process)
