@@ -44,7 +44,7 @@ def make_records(plan: Plan, patients: int = 20) -> list[dict[str, Any]]:
             "arm": arm,
             "shots": shots,
             "seed": seed,
-            "data": {"cohort": pair.cohort},
+            "data": {"cohort": pair.cohort, "simulated": True},
             "training": {"learning_rate": RATE},
             **({"source": {"task": source}} if source else {}),
         }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_scripts.layouts import LAYOUTS
+from data_scripts.own_layout import DESCRIPTION_FILE, own_layout, read_description
 from data_scripts.prepare import DEFAULT_BOX_MM, DEFAULT_SPLIT, describe_problem, prepare
 from data_scripts.split import PARTS
 from data_scripts.unpack import unpacked
@@ -20,6 +21,7 @@ def run_command(
     layouts: Sequence[str] = tuple(LAYOUTS),
     out: str | None = None,
     download: Callable[[Path], Path] | None = None,
+    described: bool = False,
 ) -> int:
     """Prepare an archive from the command line and return the exit status.
 
@@ -31,6 +33,7 @@ def run_command(
         description: what the script is for.
         layouts: names in ``LAYOUTS`` that it accepts.
         out: the default folder of the prepared form; None: it must be named.
+        described: the archive is one of the reader's own, described by a YAML file.
         download: fetches the archive into the folder that it is given and returns its path; None: no such option.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -44,6 +47,8 @@ def run_command(
     parser.add_argument(
         "--unpack-to", type=Path, default=ARCHIVES, help="folder below which a packed or fetched archive is unpacked"
     )
+    if described:
+        parser.add_argument("--describe", type=Path, help=f"YAML file; ARCHIVE/{DESCRIPTION_FILE} if left out")
     if len(layouts) > 1:
         parser.add_argument("--layout", choices=["auto", *layouts], default="auto", help="layout of the archive")
     parser.add_argument("--spacing", type=float, default=2.0, help="voxel size in mm")
@@ -55,7 +60,12 @@ def run_command(
     dealt = parser.add_mutually_exclusive_group()
     dealt.add_argument("--split", type=int, nargs=5, default=DEFAULT_SPLIT, help=f"shares of {' '.join(PARTS)}")
     dealt.add_argument(
-        "--unsplit", action="store_true", help="all subjects into target_test: to look at, not to train on"
+        "--unsplit",
+        nargs="?",
+        const="target_test",
+        default="",
+        choices=PARTS,
+        help="all subjects into one part (target_test if none is named): to look at, not to train on",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split")
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
@@ -77,6 +87,9 @@ def run_command(
                 raise ValueError("--dry-run writes nothing, so it cannot download; give --archive FOLDER")
             options["archive"] = download(folder)
         options["archive"] = unpacked(options["archive"], folder, dry_run)
+        if described:
+            path = options.pop("describe") or options["archive"] / DESCRIPTION_FILE
+            options["layout"] = own_layout(read_description(path))
         manifest = prepare(**options, layouts=layouts, announce=lambda terms: print(terms, flush=True))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

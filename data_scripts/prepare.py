@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from data_scripts.geometry import box_shape, to_box, z_scores
-from data_scripts.layout import SubjectFiles
+from data_scripts.layout import Layout, SubjectFiles
 from data_scripts.layouts import LAYOUTS, detect_layout
 from data_scripts.resumable import PARAMETERS_FILE, claim_folder, run_side_by_side, whole_folder
 from data_scripts.split import PARTS, split_by_site
@@ -28,7 +28,7 @@ DEFAULT_SPLIT = (12, 4, 8, 4, 12)
 def prepare(
     archive: str | Path,
     out: str | Path,
-    layout: str = "auto",
+    layout: str | Layout = "auto",
     spacing: float = 2.0,
     box: Sequence[float] = DEFAULT_BOX_MM,
     split: Sequence[int] = DEFAULT_SPLIT,
@@ -38,7 +38,7 @@ def prepare(
     *,
     sites: Sequence[str] = (),
     subjects: Sequence[str] = (),
-    unsplit: bool = False,
+    unsplit: str = "",
     dry_run: bool = False,
     layouts: Sequence[str] = (),
     announce: Callable[[str], None] = lambda terms: None,
@@ -52,7 +52,7 @@ def prepare(
     Args:
         archive: folder of the archive.
         out: folder of the prepared form.
-        layout: "auto" or a name in ``LAYOUTS``.
+        layout: "auto", a name in ``LAYOUTS``, or a layout of the reader's own.
         spacing: voxel size in mm, > 0.
         box: size of the prepared volumes in mm; each a multiple of 8 voxels.
         split: relative sizes of the parts in ``PARTS``, each >= 1; all scans of a patient go to one part.
@@ -62,8 +62,8 @@ def prepare(
             target's, each group in the shares of its own parts; empty: sites are mixed.
         sites: prepare subjects of these sites alone; empty: of all.
         subjects: prepare these alone: names, or one number that counts from the archive's first; empty: all.
-        unsplit: put all subjects into target_test and leave the other parts empty, for patients that are looked at and
-            not trained on; one subject is enough.
+        unsplit: put all subjects into this part and leave the other parts empty, for patients that are looked at and
+            not trained on; one subject is enough. Empty: split.
         dry_run: read and check every subject, and write nothing.
         layouts: which layouts "auto" looks for; empty: all.
         announce: is told licence and citation before the work begins.
@@ -86,15 +86,15 @@ def prepare(
         raise ValueError(f"split must be {len(PARTS)} whole numbers >= 1 ({', '.join(PARTS)}), got {split}")
     if unsplit and source_sites:
         raise ValueError("unsplit leaves the source's parts empty, so source_sites cannot fill them: give one of both")
-    layout = detect_layout(archive, layouts) if layout == "auto" else layout
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout must be auto or one of {', '.join(LAYOUTS)}, got {layout!r}")
-    everyone = LAYOUTS[layout].find(archive)
+    if unsplit and unsplit not in PARTS:
+        raise ValueError(f"unsplit must be one of {', '.join(PARTS)}, got {unsplit!r}")
+    name, layout = _named(layout, archive, layouts)
+    everyone = layout.find(archive)
     if not everyone:
-        raise ValueError(f"archive {archive} holds no subject in the layout {layout}")
+        raise ValueError(f"archive {archive} holds no subject in the layout {name}")
     found = _select([files for files in everyone if not files.is_test], sites, subjects)
     parameters: dict[str, Any] = {
-        "layout": layout,
+        "layout": name,
         "spacing": float(spacing),
         "box": [float(length) for length in box],
         "split": [int(size) for size in split],
@@ -104,12 +104,17 @@ def prepare(
         # told before anything is prepared or written; what turns out unsound may still lack afterwards
         split_by_site({files.subject: files.site for files in found}, split, seed, source_sites)
     # only where they are used: folders that were prepared before the options existed stay valid
-    choices = {"source_sites": sorted(set(source_sites)), "sites": sorted(set(sites)), "subjects": list(subjects)}
-    parameters |= {name: choice for name, choice in choices.items() if choice}
+    choices = {
+        "source_sites": sorted(set(source_sites)),
+        "sites": sorted(set(sites)),
+        "subjects": list(subjects),
+        "unsplit": unsplit,
+        "described": layout.fingerprint,
+    }
+    parameters |= {key: choice for key, choice in choices.items() if choice}
     if unsplit:
         del parameters["split"]
-        parameters["unsplit"] = True
-    description = _description(archive, layout)
+    description = _description(archive, name, layout)
     announce(f"{description['title']}\nLicence: {description['licence']}\nCite: {description['citation']}")
     if not dry_run:
         claim_folder(out, parameters)
@@ -129,20 +134,20 @@ def prepare(
     sound = [files for files in single if files.subject in whole]
     problems.sort(key=lambda problem: [files.subject for files in found].index(problem["subject"]))
     try:
-        parts = _unsplit(sound) if unsplit else _split_by_patient(sound, split, seed, source_sites)
+        parts = _unsplit(sound, unsplit) if unsplit else _split_by_patient(sound, split, seed, source_sites)
     except ValueError as error:
         raise ValueError("; ".join([str(error), *map(describe_problem, problems)])) from error
     manifest = {
         "format": 1,
         "name": out.name,
         **description,
-        "modalities": list(LAYOUTS[layout].modalities),
-        "label_table": {str(value): name for value, name in LAYOUTS[layout].label_table.items()},
-        "targets": LAYOUTS[layout].targets,
+        "modalities": list(layout.modalities),
+        "label_table": {str(value): name for value, name in layout.label_table.items()},
+        "targets": layout.targets,
         "spacing": [float(spacing)] * 3,
         "shape": list(shape),
         "orientation": "RAS",
-        "orientation_in_header": LAYOUTS[layout].orientation_in_header,
+        "orientation_in_header": layout.orientation_in_header,
         "sites": {files.subject: files.site for files in sound},
         "subjects": {files.subject: {"site": files.site, "files": whole[files.subject]} for files in sound},
         "split": parts,
@@ -199,15 +204,24 @@ def _split_by_patient(
     return {part: [files.subject for patient in dealt for files in scans[patient]] for part, dealt in parts.items()}
 
 
-def _unsplit(sound: Sequence[SubjectFiles]) -> dict[str, list[str]]:
+def _unsplit(sound: Sequence[SubjectFiles], chosen: str) -> dict[str, list[str]]:
     if not sound:
         raise ValueError("no subject is sound")
-    return {part: [files.subject for files in sound] if part == "target_test" else [] for part in PARTS}
+    return {part: [files.subject for files in sound] if part == chosen else [] for part in PARTS}
 
 
-def _description(archive: Path, layout_name: str) -> dict[str, Any]:
+def _named(layout: str | Layout, archive: Path, names: Sequence[str]) -> tuple[str, Layout]:
+    """Return a layout and its name; that of a description has none but "own"."""
+    if isinstance(layout, Layout):
+        return "own", layout
+    name = detect_layout(archive, names) if layout == "auto" else layout
+    if name not in LAYOUTS:
+        raise ValueError(f"layout must be auto or one of {', '.join(LAYOUTS)}, got {name!r}")
+    return name, LAYOUTS[name]
+
+
+def _description(archive: Path, layout_name: str, layout: Layout) -> dict[str, Any]:
     """Say what the data are; an archive that was simulated says so in its own manifest."""
-    layout = LAYOUTS[layout_name]
     own = read_json(archive / "manifest.json") if (archive / "manifest.json").is_file() else {}
     if own.get("simulated"):
         title = f"Simulated patients in the layout of {layout.title}"
@@ -228,36 +242,35 @@ def _description(archive: Path, layout_name: str) -> dict[str, Any]:
 
 
 def _boxed(
-    files: SubjectFiles, layout_name: str, spacing: float, shape: tuple[int, int, int]
+    files: SubjectFiles, layout: Layout, spacing: float, shape: tuple[int, int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return a subject's z-scored images, its labels, its brain and its affine; SubjectError if it is not sound."""
-    layout = LAYOUTS[layout_name]
     images, labels, affine = read_subject(files, layout)
     images, labels, brain, affine = to_box(images, labels, affine, layout, spacing, shape)
     return z_scores(images, brain, layout.modalities), labels, brain, affine
 
 
 def _check_subject(
-    files: SubjectFiles, layout_name: str, out: Path, spacing: float, shape: tuple[int, int, int]
+    files: SubjectFiles, layout: Layout, out: Path, spacing: float, shape: tuple[int, int, int]
 ) -> dict[str, Any]:
     """Do all that preparing does, except writing."""
     try:
-        _boxed(files, layout_name, spacing, shape)
+        _boxed(files, layout, spacing, shape)
     except SubjectError as error:
         return {"subject": files.subject, "reason": str(error)}
     return {"subject": files.subject, "files": {}}
 
 
 def _prepare_subject(
-    files: SubjectFiles, layout_name: str, out: Path, spacing: float, shape: tuple[int, int, int]
+    files: SubjectFiles, layout: Layout, out: Path, spacing: float, shape: tuple[int, int, int]
 ) -> dict[str, Any]:
     """Prepare one subject and return where its files lie, or the reason why it was skipped."""
-    modalities = LAYOUTS[layout_name].modalities
+    modalities = layout.modalities
     subject, target = files.subject, out / files.subject
     try:
         check_files(files)
         if not _is_current(target, files):
-            scores, labels, brain, affine = _boxed(files, layout_name, spacing, shape)
+            scores, labels, brain, affine = _boxed(files, layout, spacing, shape)
             with whole_folder(target) as folder:
                 for modality, voxels in zip(modalities, scores, strict=True):
                     save_volume(folder / f"{subject}_{modality.lower()}.nii.gz", voxels, affine)

@@ -75,7 +75,27 @@ def ensure_cohort(name: str, data_dir: str | Path = "build/data") -> Path:
         )
     print(f"Making the cohort {name} (it is made once) ...", flush=True)
     for command in cohort_commands(name, resolve(data_dir)):
-        status = subprocess.run([sys.executable, *command], cwd=PROJECT_ROOT).returncode
-        if status != 0:
-            raise RuntimeError(f"status {status} from: python {' '.join(command)}")
+        _run(command)
     return folder
+
+
+def ensure_archive(name: str, data_dir: str | Path = "build/data") -> Path:
+    """Return the folder of a default cohort's archive, files as a scanner's site would give them out.
+
+    Raises:
+        ValueError: it is not a default cohort.
+        RuntimeError: as for :func:`ensure_cohort`.
+    """
+    if name not in DEFAULT_COHORTS:
+        raise ValueError(f"no cohort {name!r} can be simulated; there are {', '.join(DEFAULT_COHORTS)}")
+    folder = resolve(data_dir) / "archives" / name
+    if not (folder / "manifest.json").is_file():
+        print(f"Simulating the archive {name} (it is made once) ...", flush=True)
+        _run(cohort_commands(name, resolve(data_dir))[0])
+    return folder
+
+
+def _run(command: list[str]) -> None:
+    status = subprocess.run([sys.executable, *command], cwd=PROJECT_ROOT).returncode
+    if status != 0:
+        raise RuntimeError(f"status {status} from: python {' '.join(command)}")

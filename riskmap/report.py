@@ -22,7 +22,10 @@ TITLES = {name: arm.title for name, arm in ARMS.items()}
 
 
 def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return one row per run and patient: cohort, pair, arm, rate, shots, seed, patient, dice (mean over classes)."""
+    """Return one row per run and patient: cohort, pair, arm, rate, shots, seed, patient, dice (mean over classes).
+
+    ``simulated`` tells whether the patients are, ``empty`` counts the classes that a patient does not have.
+    """
     rows = []
     for record in records:
         parameters = record["parameters"]
@@ -31,6 +34,7 @@ def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
             rows.append(
                 {
                     "cohort": parameters["data"]["cohort"],
+                    "simulated": parameters["data"]["simulated"],
                     "source": source,
                     "target": parameters["task"],
                     "arm": parameters["arm"],
@@ -138,9 +142,10 @@ def describe_sample(frame: pd.DataFrame) -> str:
     patients, seeds = frame["patient"].nunique(), frame["seed"].nunique()
     empty = int(frame.drop_duplicates("patient")["empty"].sum())
     shots = ", ".join(map(str, sorted(frame["shots"].unique())))
+    kind = "simulated cohort" if frame["simulated"].all() else "real patients"
     return (
         f"{patients} test patients ({empty} without the target label), {seeds} seeds, {shots} target training "
-        "patients; simulated cohort"
+        f"patients; {kind}"
     )
 
 

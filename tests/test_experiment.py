@@ -99,7 +99,7 @@ def test_nothing_is_made_twice_and_a_lost_run_is_made_again(done, monkeypatch):
 
 def record_of(arm, rate, dice, target="T1ce:TC"):
     parameters = {"task": target, "arm": arm, "shots": 1, "seed": 0, "training": {"learning_rate": rate}}
-    parameters["data"] = {"cohort": "c"}
+    parameters["data"] = {"cohort": "c", "simulated": True}
     return {"parameters": parameters, "results": {"patients": {"p": {"dice": [dice], "empty": [False]}}}}
 
 

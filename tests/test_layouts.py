@@ -158,7 +158,7 @@ def test_iseg_with_its_test_subjects(tiny_infants, tmp_path, capsys):
     # a labelled subject that lacks its labels is an error all the same
     for suffix in (".hdr", ".img"):
         (archive / f"subject-5-label{suffix}").unlink()
-    manifest = prepare(archive, tmp_path / "again", spacing=4, box=(160, 192, 160), jobs=1, unsplit=True)
+    manifest = prepare(archive, tmp_path / "again", spacing=4, box=(160, 192, 160), jobs=1, unsplit="target_test")
     assert [problem["subject"] for problem in manifest["problems"]] == ["subject-5"]
 
 
@@ -169,7 +169,7 @@ def test_a_link_that_leads_out_of_the_archive_is_named(tiny_archive, tmp_path):
     inside.symlink_to(archive / "elsewhere.nii.gz")
     shutil.move(outside, tmp_path / "outside.nii.gz")
     outside.symlink_to(tmp_path / "outside.nii.gz")
-    manifest = prepare(archive, tmp_path / "out", **ARGUMENTS, unsplit=True)
+    manifest = prepare(archive, tmp_path / "out", **ARGUMENTS, unsplit="target_test")
     assert list(manifest["subjects"]) == ["FeTS21_Training_001"]
     (problem,) = manifest["problems"]
     assert problem["subject"] == "FeTS21_Training_002"
@@ -193,7 +193,7 @@ def test_sites_and_subjects_choose(tiny_archive, tmp_path):
     archive = archives.fets2021(tiny_archive, tmp_path / "archive", count=5)
 
     def chosen(**options):
-        manifest = prepare(archive, tmp_path / "out", **ARGUMENTS, unsplit=True, dry_run=True, **options)
+        manifest = prepare(archive, tmp_path / "out", **ARGUMENTS, unsplit="target_test", dry_run=True, **options)
         return [int(subject[-3:]) for subject in manifest["subjects"]]
 
     assert chosen(sites=["2"]) == [1, 3, 5]
@@ -218,9 +218,9 @@ def test_unsplit_keeps_one_patient_to_look_at(tiny_archive, tmp_path):
     assert cohort.image("FeTS21_Training_001", "T1").any()
     with pytest.raises(CohortError, match=r"part 'source_train' of cohort out is empty.*target_test"):
         cohort.part("source_train")
-    assert read_json(out / "manifest.json")["parameters"]["unsplit"] is True
+    assert read_json(out / "manifest.json")["parameters"]["unsplit"] == "target_test"
     with pytest.raises(ValueError, match="give one of both"):
-        prepare(archive, out, **ARGUMENTS, unsplit=True, source_sites=["1"])
+        prepare(archive, out, **ARGUMENTS, unsplit="target_test", source_sites=["1"])
 
 
 def packed(archive, path):
