@@ -224,7 +224,7 @@ def _description(archive: Path, layout_name: str, layout: Layout) -> dict[str, A
     """Say what the data are; an archive that was simulated says so in its own manifest."""
     own = read_json(archive / "manifest.json") if (archive / "manifest.json").is_file() else {}
     if own.get("simulated"):
-        title = f"Simulated patients in the layout of {layout.title}"
+        title = layout.title if layout.fingerprint else f"Simulated patients in the layout of {layout.title}"
         return {
             "title": title,
             "layout": layout_name,

@@ -62,6 +62,11 @@ ArmName = Annotated[str, AfterValidator(_known_arm)]
 SeedNumber = Annotated[int, Field(ge=0, le=2**32 - 1)]
 ShotNumber = Annotated[int, Field(ge=1)]
 
+SourceCohort = Annotated[str, _knob("where the source network is trained; empty: the same cohort")]
+OwnFolder = Annotated[str, _knob("your folder of NIfTI files with its dataset.yaml; empty: that of the cohort")]
+ScanFolder = Annotated[str, _knob("a folder with a real patient to look at; passed over if it is not there")]
+Spacing = Annotated[float, _knob("voxel size to prepare at, in mm", "mm", gt=0, le=20)]
+Box = Annotated[list[float], _knob("size of the prepared volumes in mm", "mm", min_length=3, max_length=3)]
 CohortName = Annotated[str, _knob("a default cohort, or a prepared folder below data_dir", min_length=1)]
 DataFolder = Annotated[str, _knob("below the project's root, or absolute", min_length=1)]
 OutFolder = Annotated[str, _knob("below the project's root, or absolute", min_length=1)]
@@ -148,12 +153,19 @@ class Parameters(BaseModel):
     def check_together(self) -> None:
         """Check what no single value can tell: pairs, and what the cohort has when it is there already."""
         cohort = self._cohort()
+        elsewhere = bool(getattr(self, "source_cohort", ""))
+        of_source = self._cohort("source_cohort") if elsewhere else cohort
+        tasks = {"source": of_source, "target": cohort, "second_source": of_source, "second_target": cohort}
         try:
-            for name in ("source", "target", "second_source", "second_target"):
-                if cohort is not None and hasattr(self, name):
-                    Task.parse(getattr(self, name)).check(cohort)
+            for name, asked in tasks.items():
+                if asked is not None and hasattr(self, name):
+                    Task.parse(getattr(self, name)).check(asked)
         except CohortError as error:
             raise ParameterError(f"parameter {name}: {error}") from error
+        if elsewhere:
+            # one task in two cohorts is a pair
+            self._check_shots(cohort)
+            return
         for source, target in (("source", "target"), ("second_source", "second_target")):
             if hasattr(self, source) and hasattr(self, target):
                 self._check_pair(source, target, cohort)
@@ -192,19 +204,20 @@ class Parameters(BaseModel):
                     f"{cohort.name}, got {asked}; the nearest is {pool}"
                 )
 
-    def _cohort(self) -> Cohort | None:
+    def _cohort(self, parameter: str = "cohort") -> Cohort | None:
         """Return the prepared cohort when it is there already; a notebook makes a default one later."""
-        if not {"cohort", "data_dir"} <= set(type(self).model_fields):
+        if not {parameter, "data_dir"} <= set(type(self).model_fields):
             return None
-        folder = resolve(self.data_dir) / "prepared" / self.cohort
+        name = getattr(self, parameter)
+        folder = resolve(self.data_dir) / "prepared" / name
         if folder.is_dir():
             return Cohort.open(folder) if (folder / "manifest.json").is_file() else None
         neighbours = [path.parent.name for path in folder.parent.glob("*/manifest.json")]
         try:
-            _one_of(self.cohort, sorted({*DEFAULT_COHORTS, *neighbours}), "cohort")
+            _one_of(name, sorted({*DEFAULT_COHORTS, *neighbours}), "cohort")
         except ValueError as error:
             raise ParameterError(
-                f"parameter cohort: {error}. Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}"
+                f"parameter {parameter}: {error}. Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}"
             ) from error
         return None
 
@@ -271,6 +284,7 @@ class SourcePretraining(_WithDimensions):
 class RiskMap(_OnPair):
     """02_risk_map.ipynb."""
 
+    source_cohort: SourceCohort = ""
     shots: Shots = 3
     seed: Seed = 0
 
@@ -317,6 +331,28 @@ class WhichSourcesHurt(_Repeated, _WithSource):
         self._require_two_seeds()
 
 
+class YourOwnData(_Repeated, _OnPair):
+    """06_your_own_data.ipynb."""
+
+    folder: OwnFolder = ""
+    spacing: Spacing = 2.0
+    box: Box = [192.0, 224.0, 176.0]
+    seeds: Seeds = [0]
+    arms: Arms = ["scratch", "fine_tune", "class_balanced", "risk_map_paper"]
+    shots: Shots = 3
+    real_scan: ScanFolder = "../shared/data/real_glioma"
+
+    def check_together(self) -> None:
+        """Check also that the folder is there, and that there is something to compare with."""
+        if self.folder and not resolve(self.folder).is_dir():
+            raise ParameterError(f"parameter folder: there is no folder {resolve(self.folder)}")
+        super().check_together()
+        self._require_arms(self.arms)
+
+    def _cohort(self, parameter: str = "cohort") -> Cohort | None:
+        return None if self.folder else super()._cohort(parameter)
+
+
 MODELS: dict[str, type[Parameters]] = {
     "00_start_here": StartHere,
     "01_source_pretraining": SourcePretraining,
@@ -324,6 +360,7 @@ MODELS: dict[str, type[Parameters]] = {
     "03_fine_tuning": FineTuning,
     "04_few_shot": FewShot,
     "05_which_sources_hurt": WhichSourcesHurt,
+    "06_your_own_data": YourOwnData,
 }
 
 
