@@ -19,7 +19,8 @@ def own_folder(folder: str | Path, cohort: str, data_dir: str | Path) -> tuple[P
     """Return a folder of NIfTI files and what it holds.
 
     Args:
-        folder: the reader's own, with a ``dataset.yaml`` in it; relative to the project's root. Empty: that of a cohort.
+        folder: the reader's own, with a ``dataset.yaml`` in it; relative to the project's root. Empty: that of
+            a cohort.
         cohort: of a default glioma cohort the simulated archive is taken, of any other its prepared volumes, which are
             a folder of NIfTI files as well.
         data_dir: the folder of archives and prepared cohorts.

@@ -151,6 +151,11 @@ class Cohort:
         """All subjects, in the order of the archive."""
         return tuple(self._files)
 
+    @property
+    def tasks(self) -> tuple["Task", ...]:
+        """Every sequence with every target."""
+        return tuple(Task(modality, target) for modality in self.modalities for target in self.targets)
+
     @cached_property
     def digest(self) -> str:
         """Short hash over voxels, targets and split: the same digest means the same data."""

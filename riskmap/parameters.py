@@ -64,7 +64,7 @@ ShotNumber = Annotated[int, Field(ge=1)]
 
 SourceCohort = Annotated[str, _knob("where the source network is trained; empty: the same cohort")]
 OwnFolder = Annotated[str, _knob("your folder of NIfTI files with its dataset.yaml; empty: that of the cohort")]
-ScanFolder = Annotated[str, _knob("a folder with a real patient to look at; passed over if it is not there")]
+ScanFolder = Annotated[str, _knob("a real patient to look at, if there")]
 Spacing = Annotated[float, _knob("voxel size to prepare at, in mm", "mm", gt=0, le=20)]
 Box = Annotated[list[float], _knob("size of the prepared volumes in mm", "mm", min_length=3, max_length=3)]
 CohortName = Annotated[str, _knob("a default cohort, or a prepared folder below data_dir", min_length=1)]
@@ -217,7 +217,8 @@ class Parameters(BaseModel):
             _one_of(name, sorted({*DEFAULT_COHORTS, *neighbours}), "cohort")
         except ValueError as error:
             raise ParameterError(
-                f"parameter {parameter}: {error}. Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}"
+                f"parameter {parameter}: {error}. "
+                f"Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}"
             ) from error
         return None
 
