@@ -1,6 +1,7 @@
 """The tutorial's own notebooks: they keep the rules, they run from start to end, and they agree on their parameters."""
 
 import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from notebook_rules import violations
 
+from data_scripts.prepare import prepare
 from riskmap.execution import declared_parameters, execute_notebook, read_profile
 from riskmap.html_pages import export_html
 from riskmap.paths import PROJECT_ROOT
@@ -77,20 +79,75 @@ def test_notebook_runs_on_its_own(number, folders, tmp_path, monkeypatch):
     run(notebook, tmp_path / notebook.name, folders | {"out_dir": str(tmp_path / "empty")})
 
 
+# what is left of the profile ``full`` on tiny data: every choice but the data, the steps and the width of the network
+LESS_THAN_FULL = {
+    "source_steps": 2,
+    "steps": 2,
+    "shots": 1,
+    "shots_list": [1],
+    "seeds": [0, 1],
+    "patch_size": 32,
+    "channels": [4, 4, 8, 8, 8],
+    "arms": ["scratch", "fine_tune", "risk_map_paper"],
+    "spacing": 4.0,
+    "box": [192.0, 224.0, 192.0],
+}
+GLIOMA = {"cohort": "fets2021_tiny"}
+INFANTS = {"cohort": "iseg2019_tiny", "source": "T1:TISSUE", "target": "T2:TISSUE"}
+
+
 @pytest.mark.notebooks
-@pytest.mark.parametrize("number", ["01", "02", "03"])
-def test_notebook_runs_on_volumes(number, folders, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "data"),
+    [("01", GLIOMA), ("02", GLIOMA), ("03", GLIOMA), ("04", GLIOMA), ("06", GLIOMA), ("02", INFANTS)],
+    ids=["01", "02", "03", "04", "06", "02-infants"],
+)
+def test_full_profile_runs_on_tiny_data(number, data, folders, tmp_path):
+    """In 3-D, as the profile asks."""
     (notebook,) = [path for path in NOTEBOOKS if path.name.startswith(number)]
-    small = {"spatial_dims": 3, "patch_size": 16, "channels": [4, 8], "source_steps": 3, "steps": 2}
-    run(notebook, tmp_path / notebook.name, folders | small | {"arms": ["scratch", "fine_tune", "risk_map_paper"]})
+    run(notebook, tmp_path / notebook.name, folders | LESS_THAN_FULL | data, SMOKE.with_name("full.yaml"))
+
+
+def text_of(executed: Path) -> str:
+    """Return what an executed notebook printed."""
+    cells = nbformat.read(executed, as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
 
 
 @pytest.mark.notebooks
-def test_full_profile_runs_on_tiny_data(folders, tmp_path):
-    """Every choice of the profile but the data, the number of steps and the width of the network."""
+def test_a_real_patient_goes_through_page_2(real_glioma, folders, tmp_path):
+    """Its own labels make the statistics; the source network has seen simulated patients only."""
     (notebook,) = [path for path in NOTEBOOKS if path.name.startswith("02")]
-    tiny = {"cohort": "fets2021_tiny", "source_steps": 2, "shots": 1, "patch_size": 32, "channels": [4, 4, 8, 8, 8]}
-    run(notebook, tmp_path / notebook.name, folders | tiny, SMOKE.with_name("full.yaml"))
+    out = Path(folders["data_dir"]) / "prepared" / "real"
+    prepare(real_glioma, out, spacing=4, box=(192, 224, 192), unsplit="target_train", jobs=1)
+    choices = {"cohort": "real", "source_cohort": "fets2021_tiny", "shots": 1}
+    run(notebook, tmp_path / notebook.name, folders | choices)
+    assert "FLAIR:WT → T1ce:TC: LEEP = -" in text_of(tmp_path / notebook.name)
+
+
+@pytest.mark.notebooks
+def test_a_real_patient_goes_through_page_6(real_glioma, folders, tmp_path):
+    (notebook,) = [path for path in NOTEBOOKS if path.name.startswith("06")]
+    run(notebook, tmp_path / notebook.name, folders | {"real_scan": str(real_glioma)})
+    shown = text_of(tmp_path / notebook.name)
+    assert "doi 10.1038/sdata.2017.117" in shown, "it must be cited where it is shown"
+    assert "real scan (FeTS21_Training_900)" in shown
+
+
+@pytest.mark.notebooks
+def test_page_6_takes_a_reader_s_own_folder(folders, tiny_archive, tmp_path):
+    """With the example's description copied into it, as the page says, and without a real patient."""
+    (notebook,) = [path for path in NOTEBOOKS if path.name.startswith("06")]
+    own = tmp_path / "my scans"
+    shutil.copytree(tiny_archive, own, ignore=shutil.ignore_patterns("*.json", "*.csv"))
+    shutil.copy(notebook.parent / "own_data.yaml", own / "dataset.yaml")
+    choices = {"folder": str(own), "real_scan": str(tmp_path / "nowhere"), "source": "T2:WT"}
+    run(notebook, tmp_path / notebook.name, folders | choices)
+    shown = text_of(tmp_path / notebook.name)
+    assert "8 subjects are sound, 0 are not" in shown
+    assert "real patients ·" in shown, "nothing in the folder says that they are simulated"
+    assert "shown: from the folder" in shown
+    assert "real scan" not in shown
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)

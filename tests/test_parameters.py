@@ -12,7 +12,16 @@ import yaml
 
 from riskmap.execution import declared_parameters
 from riskmap.files import read_json, write_json
-from riskmap.parameters import MODELS, FewShot, FineTuning, ParameterError, Parameters, SourcePretraining
+from riskmap.parameters import (
+    MODELS,
+    FewShot,
+    FineTuning,
+    ParameterError,
+    Parameters,
+    RiskMap,
+    SourcePretraining,
+    YourOwnData,
+)
 from riskmap.paths import PROJECT_ROOT
 
 NOTEBOOKS = sorted((PROJECT_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -67,9 +76,12 @@ def test_same_name_means_the_same_everywhere():
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
 @by_name
-def test_profile_holds_valid_values(profile, notebook):
+def test_profile_holds_valid_values(profile, notebook, tmp_path):
     model = MODELS[notebook.stem]
     values = yaml.safe_load(profile.read_text())
+    # a folder without a manifest is a cohort of which nothing is known yet, as that of the real data set here
+    (tmp_path / "prepared" / values["cohort"]).mkdir(parents=True)
+    values["data_dir"] = str(tmp_path)
     model.checked({name: value for name, value in values.items() if name in model.model_fields}, profile.name)
 
 
@@ -130,6 +142,15 @@ def test_number_without_decimals_is_a_number(tmp_path):
     assert FineTuning.checked({"data_dir": str(tmp_path), "learning_rate": 1}, "the test").learning_rate == 1
 
 
+def test_a_folder_of_one_s_own_decides_by_itself(tmp_path):
+    with pytest.raises(ParameterError, match=r"parameter folder: there is no folder .*nowhere"):
+        YourOwnData.checked({"folder": str(tmp_path / "nowhere")}, "the test")
+    # what it holds is known only when it has been read
+    YourOwnData.checked({"folder": str(tmp_path), "source": "CT:LUNG", "target": "CT:NODULE"}, "the test")
+    with pytest.raises(ParameterError, match=r"box \(mm\) must hold at least 3"):
+        YourOwnData.checked({"box": [192.0]}, "the test")
+
+
 @pytest.fixture
 def data_dir(tmp_path):
     """A data folder whose cohort ``mine`` is a manifest alone; two sites, all parts in both."""
@@ -167,6 +188,15 @@ def test_one_task_across_sites_is_a_pair(data_dir):
     write_json(path, read_json(path) | {"sites": {"a": "1", "b": "1", "c": "2", "d": "2"}})
     whole = {"cohort": "mine", "data_dir": str(data_dir), "source": "T2:WT", "target": "T2:WT", "shots_list": [1]}
     FewShot.checked(whole, "the test")
+
+
+def test_one_task_in_two_cohorts_is_a_pair(data_dir):
+    whole = {"cohort": "mine", "data_dir": str(data_dir), "source": "T2:WT", "target": "T2:WT", "shots": 1}
+    with pytest.raises(ParameterError, match="same task"):
+        RiskMap.checked(whole, "the test")
+    RiskMap.checked(whole | {"source_cohort": "fets2021_tiny"}, "the test")
+    with pytest.raises(ParameterError, match=r"parameter source_cohort: unknown cohort 'fets2021_tinny'"):
+        RiskMap.checked(whole | {"source_cohort": "fets2021_tinny"}, "the test")
 
 
 # ---- within a notebook
