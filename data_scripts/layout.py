@@ -37,7 +37,8 @@ class Layout:
     """A data set: where its files lie, what they hold, and under which terms.
 
     ``orientation_in_header`` is False where headers tell nothing reliable: then the axes are taken to run to the right,
-    the front and the top, and only voxel sizes are read from the header.
+    the front and the top, and only voxel sizes are read from the header. ``title_of`` names the data set of an archive
+    where several share the layout.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Layout:
     orientation_in_header: bool
     licence: str
     citation: str
+    title_of: Callable[[Path], str] | None = None
 
 
 def matching(archive: Path, pattern: str) -> list[Path]:
