@@ -151,6 +151,11 @@ class Cohort:
         """All subjects, in the order of the archive."""
         return tuple(self._files)
 
+    @property
+    def finest_target(self) -> str:
+        """The target with the most classes, the first of several."""
+        return max(self.targets, key=lambda name: self.targets[name].num_classes)
+
     @cached_property
     def digest(self) -> str:
         """Short hash over voxels, targets and split: the same digest means the same data."""
