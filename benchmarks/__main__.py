@@ -4,9 +4,9 @@ import argparse
 
 import torch
 
-from benchmarks import explorers, leep, loss
+from benchmarks import explorers, leep, loss, memory
 
-BENCHMARKS = {"explorers": explorers.main, "leep": leep.main, "loss": loss.main}
+BENCHMARKS = {"explorers": explorers.main, "leep": leep.main, "loss": loss.main, "memory": memory.main}
 
 
 def main() -> None:

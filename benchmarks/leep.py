@@ -98,10 +98,10 @@ def measure_time(shape: tuple[int, ...], num_source: int, num_target: int) -> di
     }
 
 
-def peak_bytes() -> int:
-    """Return the highest resident size of this process so far."""
+def peak_bytes(process: int | str = "self") -> int:
+    """Return the highest resident size of this process so far, on Linux of any process by its number."""
     # on Linux ru_maxrss keeps the parent's peak across fork and exec, so the kernel's own mark is read
-    status = Path("/proc/self/status")
+    status = Path(f"/proc/{process}/status")
     if status.exists():
         return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])
     # bytes on macOS, kibibytes elsewhere

@@ -102,6 +102,8 @@ def run_command(
     print(f"{len(manifest['subjects'])} {done} in {options['out']} ({sizes})")
     if not manifest["orientation_in_header"]:
         print("The headers of this layout carry no reliable orientation: axes are taken to run right, front, top.")
+    if manifest["left_out"]:
+        print(f"{len(manifest['left_out'])} unlabelled test subjects of the archive are left out.")
     for problem in manifest["problems"]:
         print(f"{'would skip' if dry_run else 'skipped'} {describe_problem(problem)}", file=sys.stderr)
     return 1 if strict and manifest["problems"] else 0

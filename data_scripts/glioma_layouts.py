@@ -50,22 +50,26 @@ def find_in_folders(
 def find_msd(archive: Path) -> list[SubjectFiles]:
     """Find ``imagesTr/BRATS_###.nii.gz`` of four axes and ``labelsTr/BRATS_###.nii.gz``, at any depth.
 
+    Test subjects, whose labels are kept back, lie in ``imagesTs``.
+
     Raises:
         ValueError: if the ``dataset.json`` beside them is missing or names another order of channels or labels.
     """
-    paths = [path for path in matching(archive, r"BRATS_\d+\.nii\.gz") if path.parent.name in ("imagesTr", "labelsTr")]
-    names = sorted({(path.parent.parent, path.name) for path in paths})
-    for root in sorted({root for root, _ in names}):
+    parts = {"imagesTr": False, "labelsTr": False, "imagesTs": True}
+    paths = [path for path in matching(archive, r"BRATS_\d+\.nii\.gz") if path.parent.name in parts]
+    names = sorted({(path.parent.parent, parts[path.parent.name], path.name) for path in paths})
+    for root in sorted({root for root, _, _ in names}):
         _check_dataset(root / "dataset.json")
     return [
         SubjectFiles(
             archive=archive,
             subject=name.removesuffix(".nii.gz"),
-            images=dict.fromkeys(MODALITIES, root / "imagesTr" / name),
+            images=dict.fromkeys(MODALITIES, root / ("imagesTs" if is_test else "imagesTr") / name),
             label=root / "labelsTr" / name,
             channels={modality: MSD_CHANNELS.index(modality) for modality in MODALITIES},
+            is_test=is_test,
         )
-        for root, name in names
+        for root, is_test, name in names
     ]
 
 
@@ -175,10 +179,24 @@ def _registered(title: str) -> str:
 _MENZE = (
     "Menze BH, et al. The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS). IEEE TMI 34(10):1993-2024, 2015."
 )
-_PATI = "Pati S, Baid U, Zenk M, et al. The Federated Tumor Segmentation (FeTS) Challenge. arXiv:2105.05874, 2021."
-_BAID = (
+_BAKAS = (
+    "Bakas S, et al. Advancing The Cancer Genome Atlas glioma MRI collections with expert segmentation labels and "
+    "radiomic features. Scientific Data 4:170117, 2017."
+)
+# the three papers that the data use agreement of FeTS 2021 asks for
+_FETS = (
+    "Pati S, Baid U, Zenk M, et al. The Federated Tumor Segmentation (FeTS) Challenge. arXiv:2105.05874, 2021. "
+    "Reina GA, et al. OpenFL: An open-source framework for Federated Learning. arXiv:2105.06413, 2021. "
+    f"{_BAKAS}"
+)
+# and those that the agreement of BraTS has asked for since 2018, with the summary of its first years
+_BRATS = (
+    f"{_MENZE} {_BAKAS} Bakas S, et al. Identifying the Best Machine Learning Algorithms for Brain Tumor Segmentation, "
+    "Progression Assessment, and Overall Survival Prediction in the BRATS Challenge. arXiv:1811.02629, 2018."
+)
+_RSNA = (
     "Baid U, et al. The RSNA-ASNR-MICCAI BraTS 2021 Benchmark on Brain Tumor Segmentation and Radiogenomic "
-    "Classification. arXiv:2107.02314, 2021."
+    f"Classification. arXiv:2107.02314, 2021. {_MENZE} {_BAKAS}"
 )
 _ANTONELLI = (
     "Antonelli M, et al. The Medical Segmentation Decathlon. Nature Communications 13:4128, 2022. Simpson AL, et al. "
@@ -188,11 +206,11 @@ _ANTONELLI = (
 
 # title, pattern of the folders, suffixes, separator, value of enhancing tumour, what to cite
 _IN_FOLDERS = {
-    "fets2021": ("FeTS 2021", r"FeTS21_Training_\d+", SUFFIXES, "_", 4, _PATI),
-    "fets2022": ("FeTS 2022", r"FeTS2022_\d+", SUFFIXES, "_", 4, _PATI),
-    "brats2020": ("BraTS 2020", r"BraTS20_Training_\d+", SUFFIXES, "_", 4, ""),
-    "brats2021": ("BraTS 2021", r"BraTS2021_\d+", SUFFIXES, "_", 4, _BAID),
-    "brats2023": ("BraTS 2023", r"(?P<patient>BraTS-GLI-\d+)-\d+", SUFFIXES_FROM_2023, "-", 3, _BAID),
+    "fets2021": ("FeTS 2021", r"FeTS21_Training_\d+", SUFFIXES, "_", 4, _FETS),
+    "fets2022": ("FeTS 2022", r"FeTS2022_\d+", SUFFIXES, "_", 4, _FETS),
+    "brats2020": ("BraTS 2020", r"BraTS20_Training_\d+", SUFFIXES, "_", 4, _BRATS),
+    "brats2021": ("BraTS 2021", r"BraTS2021_\d+", SUFFIXES, "_", 4, _RSNA),
+    "brats2023": ("BraTS 2023", r"(?P<patient>BraTS-GLI-\d+)-\d+", SUFFIXES_FROM_2023, "-", 3, _RSNA),
 }
 GLIOMA_LAYOUTS = {
     name: _glioma(
@@ -202,9 +220,9 @@ GLIOMA_LAYOUTS = {
         oedema=2,
         enhancing=enhancing,
         licence=_registered(title),
-        citation=f"{own} {_MENZE}".strip(),
+        citation=citation,
     )
-    for name, (title, pattern, suffixes, separator, enhancing, own) in _IN_FOLDERS.items()
+    for name, (title, pattern, suffixes, separator, enhancing, citation) in _IN_FOLDERS.items()
 }
 MSD_LAYOUTS = {
     "msd_brain_tumour": _glioma(
@@ -217,6 +235,6 @@ MSD_LAYOUTS = {
             "Medical Segmentation Decathlon: CC-BY-SA 4.0. Its patients are those of BraTS 2016 and 2017 under other "
             "names: never mix it with FeTS or BraTS as source and held-out target."
         ),
-        citation=f"{_ANTONELLI} {_MENZE}",
+        citation=f"{_ANTONELLI} {_MENZE} {_BAKAS}",
     )
 }

@@ -38,7 +38,8 @@ class Layout:
 
     ``orientation_in_header`` is False where headers tell nothing reliable: then the axes are taken to run to the right,
     the front and the top, and only voxel sizes are read from the header. ``fingerprint`` tells layouts apart that were
-    read from a description; it is empty for those that are known by name.
+    read from a description; it is empty for those that are known by name. ``title_of`` names the data set of an archive
+    where several share the layout.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Layout:
     licence: str
     citation: str
     fingerprint: str = ""
+    title_of: Callable[[Path], str] | None = None
 
 
 def matching(archive: Path, pattern: str) -> list[Path]:

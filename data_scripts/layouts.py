@@ -3,6 +3,7 @@
 A new layout is a function that finds subjects and an entry in ``LAYOUTS``.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,13 @@ def find_iseg2019(archive: Path) -> list[SubjectFiles]:
         )
         for folder, number in sorted(found, key=lambda each: (int(each[1]), each))
     ]
+
+
+def title_of_iseg(archive: Path) -> str:
+    """Tell iSeg-2017 from iSeg-2019, whose layout is the same, by the name of the archive or of a folder in it."""
+    folders = [archive.resolve(), *(path for path in archive.rglob("*") if path.is_dir())]
+    years = {found[1] for folder in folders if (found := re.search(r"(?i)iseg[-_ ]?(2017|2019)", folder.name))}
+    return f"iSeg-{years.pop()}" if len(years) == 1 else "iSeg-2019 or 2017"
 
 
 def detect_layout(archive: Path, names: Sequence[str] = ()) -> str:
@@ -68,9 +76,10 @@ LAYOUTS: dict[str, Layout] = {
         ),
         citation=(
             "Sun Y, Gao K, Wu Z, et al. Multi-Site Infant Brain Segmentation Algorithms: The iSeg-2019 Challenge. "
-            "IEEE TMI 40(5):1363-1376, 2021. Wang L, Nie D, Li G, et al. Benchmark on Automatic Six-Month-Old Infant "
-            "Brain Segmentation Algorithms: The iSeg-2017 Challenge. IEEE TMI 38(9):2219-2230, 2019."
+            "IEEE TMI 40(5):1363-1376, 2021. Wang L, Nie D, Li G, et al. Benchmark on Automatic 6-month-old Infant "
+            "Brain Segmentation Algorithms: The iSeg-2017 Challenge. IEEE TMI, 2019, doi:10.1109/TMI.2019.2901712."
         ),
+        title_of=title_of_iseg,
     ),
     **MSD_LAYOUTS,
 }

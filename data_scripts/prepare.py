@@ -69,8 +69,8 @@ def prepare(
         announce: is told licence and citation before the work begins.
 
     Returns:
-        The manifest; its "problems" list the subjects that were skipped, with the reason. In a dry run its subjects
-        have no files.
+        The manifest; its "problems" list the subjects that were skipped, with the reason, and its "left_out" those
+        whose labels the data set keeps to itself. In a dry run its subjects have no files.
 
     Raises:
         ValueError: if an argument is out of range, no layout fits, ``out`` was begun with other parameters, fewer
@@ -153,6 +153,7 @@ def prepare(
         "split": parts,
         "parameters": parameters,
         "problems": problems,
+        "left_out": [files.subject for files in everyone if files.is_test],
     }
     if not dry_run:
         write_json(out / "manifest.json", manifest)
@@ -233,7 +234,7 @@ def _description(archive: Path, layout_name: str, layout: Layout) -> dict[str, A
             "citation": own["citation"],
         }
     return {
-        "title": layout.title,
+        "title": layout.title_of(archive) if layout.title_of else layout.title,
         "layout": layout_name,
         "simulated": False,
         "licence": layout.licence,

@@ -13,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     return run_command(
         argv,
-        description="Prepare iSeg-2019 or iSeg-2017; subjects without labels are left out.",
+        description="Prepare iSeg-2019 or iSeg-2017; test subjects, which have no labels, are left out.",
         layouts=["iseg2019"],
         out="build/data/prepared/iseg2019",
     )

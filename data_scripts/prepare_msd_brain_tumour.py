@@ -29,8 +29,9 @@ def download(folder: Path) -> Path:
     path = folder / f"{TASK}.tar"
     try:
         download_url(DecathlonDataset.resource[TASK], path, DecathlonDataset.md5[TASK], hash_type="md5")
-    except (RuntimeError, OSError) as error:
-        raise ValueError(f"{TASK} could not be fetched: {error}") from error
+    except (RuntimeError, ValueError, OSError) as error:
+        remedy = f"; delete {path} to fetch it again" if path.is_file() else ""
+        raise ValueError(f"{TASK} could not be fetched: {error}{remedy}") from error
     if not path.is_file():
         # MONAI stays silent where it may not write
         raise ValueError(f"{path} could not be written; choose another folder with --unpack-to")

@@ -156,6 +156,11 @@ class Cohort:
         """Every sequence with every target."""
         return tuple(Task(modality, target) for modality in self.modalities for target in self.targets)
 
+    @property
+    def finest_target(self) -> str:
+        """The target with the most classes, the first of several."""
+        return max(self.targets, key=lambda name: self.targets[name].num_classes)
+
     @cached_property
     def digest(self) -> str:
         """Short hash over voxels, targets and split: the same digest means the same data."""

@@ -53,8 +53,7 @@ def explore_cohort(cohort: Cohort, target: str, subjects: Sequence[str] | None =
         for ax, modality in shown.items():
             wipe(ax)
             plots.plot_slice(ax, image(patient, modality)[..., height], title=modality)
-            for index in range(1, spec.num_classes):
-                plots.plot_contour(ax, labels == index, colour=plots.CLASS_COLOURS[index])
+            plots.plot_class_contours(ax, labels, spec.num_classes)
         area = (labels > 0).sum() * cohort.spacing[0] * cohort.spacing[1] / 100
         return (
             f"Patient {patient} of site {cohort.sites[patient]}, axial slice {height}, "
@@ -116,7 +115,7 @@ def explore_risk_map(
     """
     view = lru_cache(maxsize=max(len(subjects), 4))(lambda subject: view_patient(cohort, subject, task, source, window))
     figure = panels(4, width=11.25)
-    title = cohort.targets[task.target].title
+    spec = cohort.targets[task.target]
 
     @cache  # as many as the slider has places
     def fitted(smoothing: float) -> TransferRiskMap:
@@ -152,8 +151,9 @@ def explore_risk_map(
             # a label instead of a colour bar: less to draw at every move
             ax.set_xlabel(f"dark 0, bright {top:.3g} {unit}")
         for ax in figure.axes:
-            plots.plot_contour(ax, labels > 0, colour="white" if ax is not figure.axes[0] else plots.ORANGE)
-        return _describe_weights(patient, height, title, labels, image != 0, hardness, weights)
+            colour = "white" if ax is not figure.axes[0] else None
+            plots.plot_class_contours(ax, labels, spec.num_classes, colour=colour)
+        return _describe_weights(patient, height, spec.title, labels, image != 0, hardness, weights)
 
     first = cohort.labels(subjects[0], task.target)
     controls = {

@@ -101,6 +101,23 @@ def plot_contour(ax: Axes, mask: np.ndarray, *, colour: str = ORANGE, style: str
     return ax
 
 
+def plot_class_contours(
+    ax: Axes, labels: np.ndarray, num_classes: int, *, colour: str | None = None, style: str = "solid"
+) -> Axes:
+    """Draw the outline of every class above 0.
+
+    Args:
+        ax: where to draw, over a picture that is there.
+        labels: class indices [X, Y].
+        num_classes: background included.
+        colour: of all outlines; None: each class has its own of ``CLASS_COLOURS``.
+        style: line style.
+    """
+    for index in range(1, num_classes):
+        plot_contour(ax, labels == index, colour=colour or CLASS_COLOURS[index % len(CLASS_COLOURS)], style=style)
+    return ax
+
+
 def plot_labels(
     ax: Axes, labels: np.ndarray, classes: Sequence[str], *, opacity: float = 0.75, legend: bool = True
 ) -> Axes:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from riskmap.plots import BLUE, GREY, ORANGE, SKY, VERMILION, plot_contour, plot_slice
+from riskmap.plots import BLUE, GREY, ORANGE, SKY, VERMILION, plot_class_contours, plot_slice
 from riskmap.statistics import Estimate
 
 # ((left, right), (bottom, top)) in pixels of a slice [X, Y]
@@ -34,8 +34,7 @@ def plot_outlines(
     """
     plot_slice(ax, image, title=title)
     for labels, (colour, style) in zip(outlines.values(), _OUTLINES, strict=False):
-        for index in range(1, num_classes):
-            plot_contour(ax, labels == index, colour=colour, style=style)
+        plot_class_contours(ax, labels, num_classes, colour=colour, style=style)
     handles = [
         Line2D([], [], color=colour, linestyle=style, linewidth=2, label=name)
         for name, (colour, style) in zip(outlines, _OUTLINES, strict=False)

@@ -1,16 +1,20 @@
-"""LEEP statistics and risk maps of any number of patients, one patient in memory at a time."""
+"""LEEP statistics and risk maps of any number of patients, one patient in the memory of each process at a time."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import joblib
 import nibabel
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from riskmap.checks import check_count
 from riskmap.cohort import Cohort, Task
+from riskmap.compute import torch_threads
 from riskmap.files import atomic_path, digest_of, read_json, sha256_of_file, write_json
 from riskmap.leep import LeepStatistics
 from riskmap.patches import PatchConfig, load_patients
@@ -44,13 +48,19 @@ def patient_batches(
     """
     # each file is read once, so that keeping it would only cost memory
     cohort = replace(cohort, keeps_volumes=False)
-    window = patches and patches.size
     for subject in subjects:
-        slices = load_patients(cohort, [subject], task, patches)
-        first = 0
-        for probabilities in predict_probabilities(network, slices.images, precision, window=window):
-            yield probabilities, slices.labels[first : first + len(probabilities)]
-            first += len(probabilities)
+        # a generator of its own lets go of one patient before the next is read
+        yield from _batches_of(network, cohort, subject, task, precision, patches)
+
+
+def _batches_of(
+    network: nn.Module, cohort: Cohort, subject: str, task: Task, precision: str, patches: PatchConfig | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    slices = load_patients(cohort, [subject], task, patches)
+    first = 0
+    for probabilities in predict_probabilities(network, slices.images, precision, window=patches and patches.size):
+        yield probabilities, slices.labels[first : first + len(probabilities)]
+        first += len(probabilities)
 
 
 def stream_statistics(
@@ -61,11 +71,51 @@ def stream_statistics(
     task: Task,
     precision: str = "auto",
     patches: PatchConfig | None = None,
+    jobs: int = 1,
 ) -> LeepStatistics:
-    """Return the LEEP statistics of a source network over the target's training patients."""
+    """Return the LEEP statistics of a source network over the target's training patients.
+
+    Each patient's sums are made by one thread and are added in the order of ``subjects``, so that the result is the
+    same to the last bit whatever ``jobs``.
+
+    Args:
+        network: the frozen source network.
+        num_source_classes: the channels of its softmax, 1 or more.
+        cohort: where the patients are.
+        subjects: the target's training patients.
+        task: the target task.
+        precision: see :func:`riskmap.compute.choose_precision`.
+        patches: how a network of volumes sees them; None for a network of slices.
+        jobs: processes side by side, 1 or more; each holds one patient.
+
+    Raises:
+        ValueError, TypeError: ``jobs`` is no whole number of at least 1.
+    """
+    check_count("jobs", jobs, 1)
+    cohort = replace(cohort, keeps_volumes=False)
+    of_patients = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+        joblib.delayed(_statistics_of)(network, num_source_classes, cohort, subject, task, precision, patches)
+        for subject in subjects
+    )
     statistics = LeepStatistics(num_source_classes, cohort.targets[task.target].num_classes)
-    for batch in patient_batches(network, cohort, subjects, task, precision, patches):
-        statistics.update(*batch)
+    for of_patient in of_patients:
+        statistics.merge(of_patient)
+    return statistics
+
+
+def _statistics_of(
+    network: nn.Module,
+    num_source_classes: int,
+    cohort: Cohort,
+    subject: str,
+    task: Task,
+    precision: str,
+    patches: PatchConfig | None,
+) -> LeepStatistics:
+    statistics = LeepStatistics(num_source_classes, cohort.targets[task.target].num_classes)
+    with torch_threads(1):
+        for batch in _batches_of(network, cohort, subject, task, precision, patches):
+            statistics.update(*batch)
     return statistics
 
 
@@ -79,17 +129,23 @@ def write_risk_maps(
     precision: str = "auto",
     progress: bool = True,
     patches: PatchConfig | None = None,
+    jobs: int = 1,
 ) -> Path:
     """Write the weight of each voxel of each patient as NIfTI, 0 in slices without brain, and one manifest.
 
     With ``patches`` the network is one of volumes, and the weights are what it gives everywhere.
 
     A map is named by its patient, its folder by all that decides the weights: what is there is kept, so that a call
-    which was stopped goes on.
+    which was stopped goes on. A kept map is compared with its hash first: one that was damaged or replaced is made
+    again. The weights do not depend on ``jobs``, the number of processes, of which each holds one patient.
 
     Returns:
         The folder; its ``manifest.json``, written last, has the path and the hash of each patient's map.
+
+    Raises:
+        ValueError, TypeError: ``jobs`` is no whole number of at least 1.
     """
+    check_count("jobs", jobs, 1)
     parameters = {
         "task": str(task),
         "data": cohort.digest,
@@ -100,17 +156,40 @@ def write_risk_maps(
         "window": patches and patches.size,
     }
     folder = Path(out_dir) / f"{task.slug}_{digest_of(parameters)}"
-    files = {}
-    for subject in progress_bar(subjects, "risk maps", total=len(subjects), unit="patient", shown=progress):
-        path, record = folder / f"{subject}_risk.nii.gz", folder / f"{subject}.json"
-        if not (record.is_file() and path.is_file()):
-            weights = _weights_of(network, risk_map, cohort, subject, task, precision, patches)
-            with atomic_path(path) as temporary:
-                nibabel.Nifti1Image(weights, cohort.affine(subject)).to_filename(temporary)
-            write_json(record, {"path": path.name, "sha256": sha256_of_file(path), "mean": float(weights.mean())})
-        files[subject] = read_json(record)
+    cohort = replace(cohort, keeps_volumes=False)
+    made = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+        joblib.delayed(_ensure_map)(folder, network, risk_map, cohort, subject, task, precision, patches)
+        for subject in subjects
+    )
+    shown = progress_bar(made, "risk maps", total=len(subjects), unit="patient", shown=progress)
+    files = dict(zip(subjects, shown, strict=True))
     write_json(folder / "manifest.json", {"parameters": parameters, "subjects": files})
     return folder
+
+
+def _ensure_map(
+    folder: Path,
+    network: nn.Module,
+    risk_map: TransferRiskMap,
+    cohort: Cohort,
+    subject: str,
+    task: Task,
+    precision: str,
+    patches: PatchConfig | None,
+) -> dict[str, Any]:
+    """Return the record of a patient's map, which is made first when it is missing or not as its record says."""
+    path, record = folder / f"{subject}_risk.nii.gz", folder / f"{subject}.json"
+    if record.is_file() and path.is_file():
+        kept = read_json(record)
+        if sha256_of_file(path) == kept["sha256"]:
+            return kept
+    with torch_threads(1):
+        weights = _weights_of(network, risk_map, cohort, subject, task, precision, patches)
+    with atomic_path(path) as temporary:
+        nibabel.Nifti1Image(weights, cohort.affine(subject)).to_filename(temporary)
+    made = {"path": path.name, "sha256": sha256_of_file(path), "mean": float(weights.mean())}
+    write_json(record, made)
+    return made
 
 
 def _hash_of(network: nn.Module) -> str:
@@ -129,11 +208,11 @@ def _weights_of(
     precision: str,
     patches: PatchConfig | None,
 ) -> np.ndarray:
-    batches = patient_batches(network, cohort, [subject], task, precision, patches)
+    batches = _batches_of(network, cohort, subject, task, precision, patches)
     if patches is not None:
         ((probabilities, labels),) = batches
         return risk_map(probabilities, labels)[0, 0].numpy().astype(np.float32)
     weights = np.zeros(cohort.shape, dtype=np.float32)
-    holds_brain = replace(cohort, keeps_volumes=False).brain(subject).any(axis=(0, 1))
+    holds_brain = cohort.brain(subject).any(axis=(0, 1))
     weights[..., holds_brain] = slices_to_volume(torch.cat([risk_map(*batch)[:, 0] for batch in batches]))
     return weights

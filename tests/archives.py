@@ -113,11 +113,23 @@ def msd(archive: Path, out: Path, count: int = 5, dataset: dict | None = None) -
 
 
 def iseg(infants: Path, out: Path) -> Path:
-    """iSeg: the simulated infants, whose layout it is, and a test subject without labels."""
+    """iSeg: the simulated infants, whose layout it is, and a test subject without labels; no name tells the year."""
     shutil.copytree(infants, out, ignore=shutil.ignore_patterns("*.json"))
     for modality in ("T1", "T2"):
         for suffix in (".hdr", ".img"):
             shutil.copy(out / f"subject-1-{modality}{suffix}", out / f"subject-11-{modality}{suffix}")
+    return out
+
+
+def iseg2017(infants: Path, out: Path) -> Path:
+    """iSeg-2017: as iSeg, in its own folder."""
+    iseg(infants, out / "iSeg-2017-Training")
+    return out
+
+
+def iseg2019(infants: Path, out: Path) -> Path:
+    """iSeg-2019: as iSeg, in its own folder."""
+    iseg(infants, out / "iSeg-2019-Training")
     return out
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,12 @@ def test_cohort_describes_itself(tiny_cohort):
     assert tiny_cohort.label_table[4] == "enhancing tumour"
     assert tiny_cohort.targets["WT"].num_classes == 2
     assert tiny_cohort.targets["REGIONS"].num_classes == 4
+
+
+def test_the_finest_target_has_the_most_classes(tiny_cohort):
+    assert tiny_cohort.finest_target == "REGIONS"
+    whole_first = {name: tiny_cohort.targets[name] for name in ("WT", "TC")}
+    assert replace(tiny_cohort, targets=whole_first).finest_target == "WT"
 
 
 def test_targets_nest_and_map_the_raw_labels(tiny_cohort):

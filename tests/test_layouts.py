@@ -1,5 +1,6 @@
 """Each layout with its traps, on tiny archives of that very form."""
 
+import hashlib
 import io
 import shutil
 import tarfile
@@ -10,11 +11,13 @@ import nibabel
 import numpy as np
 import pytest
 from conftest import TINY_BOX, TINY_SPACING
+from monai.apps import DecathlonDataset
 
 from data_scripts import prepare_fets2021, prepare_iseg2019, prepare_msd_brain_tumour
 from data_scripts.glioma_layouts import read_partitioning
-from data_scripts.layouts import LAYOUTS, detect_layout
+from data_scripts.layouts import LAYOUTS, detect_layout, title_of_iseg
 from data_scripts.prepare import prepare
+from data_scripts.prepare_msd_brain_tumour import TASK
 from data_scripts.unpack import UnpackError, unpacked
 from data_scripts.volumes import SubjectError, read_subject
 from riskmap.cohort import Cohort, CohortError
@@ -131,7 +134,7 @@ def test_msd_with_another_order_is_named(tiny_archive, tmp_path, dataset, messag
 
 def test_msd_file_without_its_four_channels_is_named(tiny_archive, tmp_path):
     archive = archives.msd(tiny_archive, tmp_path / "archive", count=1)
-    (files,) = LAYOUTS["msd_brain_tumour"].find(archive)
+    files, _ = LAYOUTS["msd_brain_tumour"].find(archive)
     path = files.images["FLAIR"]
     image = nibabel.load(path)
     nibabel.Nifti1Image(np.asarray(image.dataobj)[..., :3], image.affine).to_filename(path)
@@ -152,6 +155,8 @@ def test_iseg_with_its_test_subjects(tiny_infants, tmp_path, capsys):
     assert "must not be redistributed" in told
     assert "needs the organisers' permission" in told
     assert "no reliable orientation" in told
+    assert "1 unlabelled test subjects of the archive are left out." in told
+    assert read_json(out / "manifest.json")["left_out"] == ["subject-11"]
     cohort = Cohort.open(out)
     assert len(cohort.subjects) == 5
     assert "only to prepare an entry" in " ".join(cohort.licence.split())
@@ -160,6 +165,31 @@ def test_iseg_with_its_test_subjects(tiny_infants, tmp_path, capsys):
         (archive / f"subject-5-label{suffix}").unlink()
     manifest = prepare(archive, tmp_path / "again", spacing=4, box=(160, 192, 160), jobs=1, unsplit="target_test")
     assert [problem["subject"] for problem in manifest["problems"]] == ["subject-5"]
+
+
+@pytest.mark.parametrize("name", ["iseg2017", "iseg2019"])
+def test_the_archive_tells_which_iseg_it_is(name, tiny_infants, tmp_path):
+    around = getattr(archives, name)(tiny_infants, tmp_path / "archive")
+    inner = around / f"iSeg-{name[-4:]}-Training"
+    for archive in (around, inner):
+        manifest = prepare(archive, tmp_path / "out", spacing=4, box=(160, 192, 160), jobs=1, dry_run=True)
+        assert manifest["title"] == f"iSeg-{name[-4:]}"
+
+
+def test_an_iseg_archive_whose_year_is_unclear_says_so(tiny_infants, tmp_path):
+    archive = archives.iseg(tiny_infants, tmp_path / "infants")
+    assert title_of_iseg(archive) == "iSeg-2019 or 2017"
+    for year in ("2017", "2019"):
+        (archive / f"iSeg-{year}-Training").mkdir()
+    assert title_of_iseg(archive) == "iSeg-2019 or 2017"
+
+
+def test_test_cases_of_msd_are_counted(tiny_archive, tmp_path):
+    manifest = prepare(archives.msd(tiny_archive, tmp_path / "archive"), tmp_path / "out", **ARGUMENTS, dry_run=True)
+    assert manifest["left_out"] == ["BRATS_900"]
+    assert manifest["problems"] == []
+    archive = archives.fets2021(tiny_archive, tmp_path / "fets")
+    assert prepare(archive, tmp_path / "out", **ARGUMENTS, dry_run=True)["left_out"] == []
 
 
 def test_a_link_that_leads_out_of_the_archive_is_named(tiny_archive, tmp_path):
@@ -325,6 +355,49 @@ def test_a_download_that_fails_is_named(tmp_path, monkeypatch, capsys):
         assert prepare_msd_brain_tumour.main(command) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def serve(monkeypatch, content):
+    """Let MONAI's download fetch ``content`` from nowhere; the hash is compared by MONAI itself."""
+    fetched = []
+
+    def urlretrieve(url, filename, reporthook=None):
+        fetched.append(url)
+        filename.write_bytes(content)
+
+    monkeypatch.setattr("monai.apps.utils.urlretrieve", urlretrieve)
+    return fetched
+
+
+def test_a_download_is_compared_with_the_hash_and_fetched_once(tiny_archive, tmp_path, monkeypatch, capsys):
+    archive = archives.msd(tiny_archive, tmp_path / TASK)
+    content = packed(archive, tmp_path / "served.tar").read_bytes()
+    fetched = serve(monkeypatch, content)
+    folder = tmp_path / "archives"
+    command = ["--download", "--unpack-to", str(folder), "--out", str(tmp_path / "out"), *OPTIONS]
+    assert prepare_msd_brain_tumour.main(command) == 2
+    told = capsys.readouterr().err
+    assert "Task01_BrainTumour could not be fetched: md5 hash check of downloaded file failed" in told
+    assert DecathlonDataset.md5[TASK] in told
+    assert not folder.exists()
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setitem(DecathlonDataset.md5, TASK, hashlib.md5(content).hexdigest())
+    for _ in range(2):
+        assert prepare_msd_brain_tumour.main(command) == 0
+    assert fetched == [DecathlonDataset.resource[TASK]] * 2
+    assert len(Cohort.open(tmp_path / "out").subjects) == 5
+
+
+def test_a_damaged_earlier_download_is_named(tmp_path, monkeypatch, capsys):
+    fetched = serve(monkeypatch, b"")
+    path = tmp_path / f"{TASK}.tar"
+    path.write_bytes(b"half a tar")
+    command = ["--download", "--unpack-to", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert prepare_msd_brain_tumour.main(command) == 2
+    told = capsys.readouterr().err
+    assert "md5 hash check of existing file failed" in told
+    assert f"delete {path}" in told
+    assert not fetched
 
 
 def test_a_real_patient_is_prepared(real_glioma, tmp_path):

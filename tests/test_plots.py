@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from riskmap import plots
@@ -43,6 +44,17 @@ def test_a_blank_slice_can_be_drawn(ax):
 def test_an_outline_is_drawn_where_there_is_one(ax, mask, outlines):
     plots.plot_contour(ax, mask)
     assert len(ax.collections) == outlines
+
+
+def test_every_class_above_the_background_is_outlined_in_its_colour(ax):
+    labels = np.zeros((8, 8), dtype=np.uint8)
+    labels[1:3, 1:3], labels[5:7, 5:7] = 1, 3
+    plots.plot_class_contours(ax, labels, 4)
+    colours = [to_hex(outline.get_edgecolor()[0]) for outline in ax.collections]
+    assert colours == [plots.CLASS_COLOURS[1].lower(), plots.CLASS_COLOURS[3].lower()]
+    ax.clear()
+    plots.plot_class_contours(ax, labels, 4, colour="white")
+    assert {to_hex(outline.get_edgecolor()[0]) for outline in ax.collections} == {"#ffffff"}
 
 
 def test_labels_leave_the_background_clear_and_name_the_rest(ax):

@@ -2,10 +2,12 @@
 
 import nibabel
 import numpy as np
+import pytest
 import torch
 
 from riskmap import LeepStatistics, TransferRiskMap
 from riskmap.cohort import Task, _Volumes
+from riskmap.compute import torch_threads
 from riskmap.files import read_json
 from riskmap.networks import NetworkConfig, build_network
 from riskmap.prediction import predict_probabilities
@@ -40,7 +42,10 @@ def test_maps_are_written_per_patient_and_kept(tiny_cohort, tmp_path):
     weights = np.asarray(image.dataobj)
     holds_brain = tiny_cohort.brain(subjects[0]).any(axis=(0, 1))
     assert not weights[..., ~holds_brain].any()
-    expected = torch.cat([risk_map(*b) for b in patient_batches(NETWORK, tiny_cohort, subjects[:1], TASK, "float32")])
+    # the order of a sum, and so its last bits, depends on the number of threads
+    with torch_threads(1):
+        batches = list(patient_batches(NETWORK, tiny_cohort, subjects[:1], TASK, "float32"))
+    expected = torch.cat([risk_map(*batch) for batch in batches])
     np.testing.assert_allclose(weights[..., holds_brain].transpose(2, 0, 1), expected[:, 0], rtol=1e-6)
     # what is there is kept, what is missing is made
     last = folder / f"{subjects[1]}_risk.nii.gz"
@@ -50,6 +55,44 @@ def test_maps_are_written_per_patient_and_kept(tiny_cohort, tmp_path):
     assert (folder / f"{subjects[0]}_risk.nii.gz").stat().st_mtime_ns == moment
     assert read_json(folder / "manifest.json")["subjects"][subjects[1]]["sha256"] == digest
     assert not list(folder.glob(".part-*"))
+
+
+def test_two_processes_give_what_one_gives_to_the_last_bit(tiny_cohort, tmp_path):
+    subjects = tiny_cohort.subjects[:3]
+    one, two = (stream_statistics(NETWORK, 2, tiny_cohort, subjects, TASK, jobs=jobs) for jobs in (1, 2))
+    assert one.num_pixels > 0
+    assert one.state_dict() == two.state_dict()
+    maps = TransferRiskMap(one)
+    folders = [
+        write_risk_maps(NETWORK, maps, tiny_cohort, subjects, TASK, tmp_path / str(jobs), progress=False, jobs=jobs)
+        for jobs in (1, 2)
+    ]
+    first, second = (read_json(folder / "manifest.json") for folder in folders)
+    assert list(second["subjects"]) == list(subjects)
+    assert first == second
+
+
+def test_a_damaged_map_is_made_again(tiny_cohort, tmp_path):
+    subjects = tiny_cohort.subjects[:2]
+    maps = TransferRiskMap(stream_statistics(NETWORK, 2, tiny_cohort, subjects, TASK))
+    arguments = (NETWORK, maps, tiny_cohort, subjects, TASK, tmp_path, "auto", False)
+    folder = write_risk_maps(*arguments)
+    manifest = read_json(folder / "manifest.json")
+    damaged, kept = (folder / f"{subject}_risk.nii.gz" for subject in subjects)
+    sound, moment = damaged.read_bytes(), kept.stat().st_mtime_ns
+    damaged.write_bytes(sound[: len(sound) // 2])
+    write_risk_maps(*arguments)
+    assert damaged.read_bytes() == sound
+    assert kept.stat().st_mtime_ns == moment
+    assert read_json(folder / "manifest.json") == manifest
+
+
+def test_an_impossible_number_of_processes_is_named(tiny_cohort, tmp_path):
+    with pytest.raises(ValueError, match="jobs"):
+        stream_statistics(NETWORK, 2, tiny_cohort, tiny_cohort.subjects[:1], TASK, jobs=0)
+    maps = TransferRiskMap(LeepStatistics(2, 2))
+    with pytest.raises(ValueError, match="jobs"):
+        write_risk_maps(NETWORK, maps, tiny_cohort, tiny_cohort.subjects[:1], TASK, tmp_path, jobs=0)
 
 
 def test_kept_volumes_are_bounded_by_bytes(tiny_cohort):
