@@ -79,7 +79,8 @@ def plot_source_row(
     plots.plot_overlay(axes[2], image, foreground[1], limits=(0, 1), title=f"source on {titles[1]}", opacity=0.6)
     plots.plot_overlay(axes[3], image, hardness[at], limits=(0, top), title="hardness h")
     for ax, view in zip(axes, (own, target, target, target), strict=True):
-        plots.plot_contour(ax, view.labels[at] > 0, colour=plots.ORANGE if ax is axes[1] else "white")
+        outlined = None if ax is axes[1] else "white"
+        plots.plot_class_contours(ax, view.labels[at], int(view.labels.max()) + 1, colour=outlined)
     for ax, words in zip(
         axes, ("dark 0, bright 1", "", "dark 0, bright 1", f"dark 0, bright {top:.3g} nats"), strict=True
     ):

@@ -85,3 +85,9 @@ def test_the_pages_promise_no_less_time_than_they_took():
         text = " ".join(" ".join(cell.source for cell in cells).split())
         promised = int(re.search(r"Takes\*\* at most (\d+) minutes? on two CPU cores", text)[1])
         assert seconds <= 60 * promised, f"{name} promises {promised} minutes and took {seconds:.0f} s"
+
+
+def test_a_table_of_real_patients_does_not_call_them_simulated(records):
+    scores = report.scores(records)
+    assert report.describe_sample(scores).endswith("simulated cohort")
+    assert report.describe_sample(scores.assign(simulated=False)).endswith("real patients")
