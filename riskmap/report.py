@@ -144,7 +144,8 @@ def describe_sample(frame: pd.DataFrame) -> str:
     shots = ", ".join(map(str, sorted(frame["shots"].unique())))
     kind = "simulated cohort" if frame["simulated"].all() else "real patients"
     return (
-        f"{patients} test patients ({empty} without the target label), {seeds} seeds, {shots} target training "
+        f"{patients} test patients ({empty} without the target label), {seeds} seed{'s' if seeds > 1 else ''}, "
+        f"{shots} target training "
         f"patients; {kind}"
     )
 
