@@ -190,9 +190,10 @@ def _describe_weights(
         return f"Patient {patient}, slice {height}: no {title} here; mean weight {weights.mean():.2f}."
     background = brain & ~foreground
     share = weights[foreground].sum() / max(weights.sum(), 1e-12)
+    # labels of tissue may cover the whole brain
+    rest = f", {hardness[background].mean():.2f} in the rest of the brain" if background.any() else ""
     return (
         f"Patient {patient}, slice {height}: {title} covers {foreground.mean():.1%} of the pixels and carries "
-        f"{share:.0%} of the weight. Mean hardness {hardness[foreground].mean():.2f} nats inside, "
-        f"{hardness[background].mean():.2f} in the rest of the brain; weights from {weights.min():.2f} "
-        f"to {weights.max():.2f}."
+        f"{share:.0%} of the weight. Mean hardness {hardness[foreground].mean():.2f} nats inside{rest}; "
+        f"weights from {weights.min():.2f} to {weights.max():.2f}."
     )

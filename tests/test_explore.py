@@ -20,6 +20,7 @@ from riskmap.explore import (
     explore_predictions,
     explore_risk_map,
 )
+from riskmap.explore_images import _describe_weights
 from riskmap.explore_leep import binary_source
 from riskmap.explorer import Explorer, choice, number_slider, panels, wipe
 from riskmap.leep import LeepStatistics
@@ -362,3 +363,12 @@ def test_outlines_are_told_apart_by_their_dashes():
     styles = [line.get_linestyle() for line in ax.get_legend().get_lines()]
     assert styles == ["-", "--"]
     assert len(ax.collections) == 2
+
+
+def test_a_label_that_covers_the_whole_brain_has_no_rest_to_describe():
+    labels, ones = np.ones((4, 4), dtype=np.uint8), np.ones((4, 4))
+    told = _describe_weights("p", 3, "brain tissue", labels, labels > 0, 2 * ones, ones)
+    assert "Mean hardness 2.00 nats inside; weights from 1.00 to 1.00." in told
+    labels[0] = 0
+    told = _describe_weights("p", 3, "brain tissue", labels, ones > 0, 2 * ones, ones)
+    assert "inside, 2.00 in the rest of the brain; weights" in told

@@ -26,9 +26,9 @@ LEAST = {
     "shots": 1,
     "shots_list": [1],
 }
-# all pages for one layout of each form that is prepared; the others differ in their files alone, which one page reads
+# every page for one layout of each prepared form; the others differ until they are prepared, and page 0 shows all of it
 EVERY_PAGE = ("fets2021", "iseg2019")
-ONE_PAGE = "02"
+ONE_PAGE = "00"
 
 
 def prepared_by_command(script: str, archive: Path, out: Path, box: tuple[str, ...]) -> Cohort:
