@@ -9,6 +9,12 @@ from data_scripts.prepare import prepare
 from riskmap.cohort import Cohort
 from riskmap.paths import PROJECT_ROOT
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what takes too long for every day."""
+    parser.addoption("--every-page", action="store_true", help="walk every layout through every notebook (15 minutes)")
+
+
 TINY_SUBJECTS = 8
 TINY_SEED = 5
 TINY_SPACING = 4
