@@ -57,8 +57,14 @@ def describe_cohort(cohort: Cohort) -> Description:
 
 
 def show_description(description: Description) -> str:
-    """Return a description as the YAML that a reader would write."""
-    return yaml.safe_dump(description.model_dump(), sort_keys=False, allow_unicode=True, width=100)
+    """Return a description as the YAML that a reader would write: a line per image, lists within a line."""
+    content = description.model_dump(exclude_defaults=True)
+    options = {"sort_keys": False, "allow_unicode": True, "width": 100}
+    parts = [
+        yaml.safe_dump({name: value}, default_flow_style=False if name == "images" else None, **options)
+        for name, value in content.items()
+    ]
+    return "".join(parts)
 
 
 def prepare_own(archive: Path, description: Description, data_dir: str | Path, **options: Any) -> Path:
