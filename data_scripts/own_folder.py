@@ -60,8 +60,9 @@ def show_description(description: Description) -> str:
     """Return a description as the YAML that a reader would write: a line per image, lists within a line."""
     content = description.model_dump(exclude_defaults=True)
     options = {"sort_keys": False, "allow_unicode": True, "width": 100}
+    within = ("label_values", "targets", "sites")
     parts = [
-        yaml.safe_dump({name: value}, default_flow_style=False if name == "images" else None, **options)
+        yaml.safe_dump({name: value}, default_flow_style=None if name in within else False, **options)
         for name, value in content.items()
     ]
     return "".join(parts)
