@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from riskmap.files import alone_with
 from riskmap.paths import PROJECT_ROOT, resolve
 
 
@@ -73,9 +74,15 @@ def ensure_cohort(name: str, data_dir: str | Path = "build/data") -> Path:
             f"no cohort {name!r} in {folder.parent}. These are made when missing: {', '.join(DEFAULT_COHORTS)}. "
             f"Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}"
         )
+    with alone_with(folder):
+        if not (folder / "manifest.json").is_file():  # else another process has just made it
+            _make_cohort(name, data_dir)
+    return folder
+
+
+def _make_cohort(name: str, data_dir: str | Path) -> None:
     print(f"Making the cohort {name} (it is made once) ...", flush=True)
     for command in cohort_commands(name, resolve(data_dir)):
         status = subprocess.run([sys.executable, *command], cwd=PROJECT_ROOT).returncode
         if status != 0:
             raise RuntimeError(f"status {status} from: python {' '.join(command)}")
-    return folder

@@ -8,14 +8,14 @@ import ast
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from riskmap.cohort import Cohort, CohortError, Task
+from riskmap.cohort import PARTS, Cohort, CohortError, Task
 from riskmap.default_cohorts import DEFAULT_COHORTS
 from riskmap.paths import resolve
 
@@ -111,6 +111,8 @@ class Parameters(BaseModel):
     """The parameters of a notebook; types are strict, since papermill passes whatever it is given."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    # the parts of the cohort's split that the notebook reads
+    needs_parts: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def checked(cls, values: Mapping[str, Any], where: str) -> Self:
@@ -148,6 +150,8 @@ class Parameters(BaseModel):
     def check_together(self) -> None:
         """Check what no single value can tell: pairs, and what the cohort has when it is there already."""
         cohort = self._cohort()
+        if cohort is not None:
+            self._check_parts(cohort)
         try:
             for name in ("source", "target", "second_source", "second_target"):
                 if cohort is not None and hasattr(self, name):
@@ -158,6 +162,13 @@ class Parameters(BaseModel):
             if hasattr(self, source) and hasattr(self, target):
                 self._check_pair(source, target, cohort)
         self._check_shots(cohort)
+
+    def _check_parts(self, cohort: Cohort) -> None:
+        try:
+            for part in self.needs_parts:
+                cohort.part(part)
+        except CohortError as error:
+            raise ParameterError(f"parameter cohort: {error}") from error
 
     def _check_pair(self, source: str, target: str, cohort: Cohort | None) -> None:
         task, other = Task.parse(getattr(self, source)), Task.parse(getattr(self, target))
@@ -181,7 +192,7 @@ class Parameters(BaseModel):
         return seen.isdisjoint(cohort.sites[patient] for patient in cohort.part("target_train"))
 
     def _check_shots(self, cohort: Cohort | None) -> None:
-        if cohort is None:
+        if cohort is None or "target_train" not in self.needs_parts:
             return
         pool = len(cohort.part("target_train"))
         for name in ("shots", "shots_list"):
@@ -198,7 +209,10 @@ class Parameters(BaseModel):
             return None
         folder = resolve(self.data_dir) / "prepared" / self.cohort
         if folder.is_dir():
-            return Cohort.open(folder) if (folder / "manifest.json").is_file() else None
+            try:
+                return Cohort.open(folder) if (folder / "manifest.json").is_file() else None
+            except CohortError as error:
+                raise ParameterError(f"parameter cohort: {error}") from error
         neighbours = [path.parent.name for path in folder.parent.glob("*/manifest.json")]
         try:
             _one_of(self.cohort, sorted({*DEFAULT_COHORTS, *neighbours}), "cohort")
@@ -215,6 +229,7 @@ class _OnData(Parameters):
 
 
 class _WithSource(_OnData):
+    needs_parts: ClassVar[tuple[str, ...]] = ("source_train", "source_val")
     source: Source = "FLAIR:WT"
     source_seed: SourceSeed = 0
     source_steps: SourceSteps = 400
@@ -241,10 +256,12 @@ class _WithDimensions(_WithSource):
 
 
 class _OnPair(_WithDimensions):
+    needs_parts: ClassVar[tuple[str, ...]] = ("source_train", "source_val", "target_train")
     target: Target = "T1ce:TC"
 
 
 class _Repeated(Parameters):
+    needs_parts: ClassVar[tuple[str, ...]] = PARTS
     seeds: Seeds = [0, 1]
     steps: Steps = 200
     learning_rate: Rate = 6.0e-3
@@ -262,6 +279,8 @@ class _Repeated(Parameters):
 
 class StartHere(_OnData):
     """00_start_here.ipynb."""
+
+    needs_parts: ClassVar[tuple[str, ...]] = ("target_train",)
 
 
 class SourcePretraining(_WithDimensions):
