@@ -4,9 +4,9 @@ import argparse
 
 import torch
 
-from benchmarks import explorers, leep, loss
+from benchmarks import explorers, leep, loss, sweep
 
-BENCHMARKS = {"explorers": explorers.main, "leep": leep.main, "loss": loss.main}
+BENCHMARKS = {"explorers": explorers.main, "leep": leep.main, "loss": loss.main, "sweep": sweep.main}
 
 
 def main() -> None:

@@ -102,6 +102,11 @@ PlanName = Annotated[
 RecordsFolder = Annotated[
     str, _knob("the folder of its records, below the project's root, or absolute", min_length=1)
 ]  # fmt: skip
+SweepFolder = Annotated[
+    str, _knob("the folder of a sweep, below the project's root, or absolute", min_length=1)
+]  # fmt: skip
+SweptName = Annotated[str, _knob("the swept parameter whose effect is shown; empty: the first one")]
+MeasureName = Annotated[str, _knob("what was measured, a column of the sweep's table", min_length=1)]
 
 
 # ---- models
@@ -336,6 +341,33 @@ class WhichSourcesHurt(_Repeated, _WithSource):
         self._require_two_seeds()
 
 
+class CompareReruns(Parameters):
+    """07_compare_reruns.ipynb."""
+
+    sweep_dir: SweepFolder = "results/sweep"
+    parameter: SweptName = ""
+    measure: MeasureName = "dice"
+
+    def check_together(self) -> None:
+        """Check also that the sweep has a table, and that the table has what is asked for."""
+        super().check_together()
+        from riskmap import sweep_table  # loads pandas, which a front end can do without
+
+        try:
+            table = sweep_table.read_table(resolve(self.sweep_dir))
+        except ValueError as error:
+            raise ParameterError(f"parameter sweep_dir: {error}") from error
+        swept = sweep_table.varied(table)
+        if not swept:
+            raise ParameterError(f"parameter sweep_dir: the sweep in {self.sweep_dir} varied nothing but seeds")
+        choices = {"parameter": ["", *swept], "measure": sweep_table.measures_of(table)}
+        for name, allowed in choices.items():
+            try:
+                _one_of(getattr(self, name), allowed, "column")
+            except ValueError as error:
+                raise ParameterError(f"parameter {name}: {error}") from error
+
+
 MODELS: dict[str, type[Parameters]] = {
     "00_start_here": StartHere,
     "01_source_pretraining": SourcePretraining,
@@ -343,6 +375,7 @@ MODELS: dict[str, type[Parameters]] = {
     "03_fine_tuning": FineTuning,
     "04_few_shot": FewShot,
     "05_which_sources_hurt": WhichSourcesHurt,
+    "07_compare_reruns": CompareReruns,
 }
 
 
@@ -399,7 +432,7 @@ def _one_of(value: str, allowed: Iterable[str], kind: str) -> str:
         return value
     near = difflib.get_close_matches(value, allowed, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise ValueError(f"unknown {kind} {value!r}{hint} There are {', '.join(allowed)}")
+    raise ValueError(f"unknown {kind} {value!r}{hint} There are {', '.join(filter(None, allowed))}")
 
 
 def _problem(detail: ErrorDetails, model: type[Parameters], values: Mapping[str, Any]) -> str:

@@ -93,7 +93,7 @@ def run_sweep(
         with ExitStack() as stack:
             client, threads = _connect(stack, scheduler, workers or min(cores(), len(missing)))
             failed = run_tasks(missing, client, plan, threads)
-    table = write_table(tasks, folder)
+    table = write_table([task for task in tasks if task.name not in failed], folder)
     write_json(folder / "sweep.json", {"swept": plan.swept, "tasks": [_entry(task, folder, failed) for task in tasks]})
     write_summary(path.stem, table, plan.swept, failed, folder)
     return failed

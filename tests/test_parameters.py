@@ -16,6 +16,7 @@ from riskmap.execution import declared_parameters
 from riskmap.files import read_json, write_json
 from riskmap.parameters import (
     MODELS,
+    CompareReruns,
     FewShot,
     FineTuning,
     ParameterError,
@@ -195,6 +196,20 @@ def test_damaged_cohort_is_named(data_dir):
     write_json(data_dir / "prepared" / "mine" / "manifest.json", {"format": 0})
     with pytest.raises(ParameterError, match=r"parameter cohort: .*has format 0"):
         StartHere.checked({"cohort": "mine", "data_dir": str(data_dir)}, "the test")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sweep_dir": "build/nothing/here"}, r"parameter sweep_dir: no table in .*riskmap\.sweep SWEEP\.yaml"),
+        ({"parameter": "learning_rat"}, r"parameter parameter: unknown column .*did you mean 'learning_rate'\?"),
+        ({"measure": "dise"}, r"parameter measure: unknown column 'dise'; did you mean 'dice'\?"),
+    ],
+)
+def test_table_decides_what_can_be_compared(values, message):
+    CompareReruns.checked({"parameter": "learning_rate"}, "the test")
+    with pytest.raises(ParameterError, match=message):
+        CompareReruns.checked(values, "the test")
 
 
 # ---- within a notebook
