@@ -25,7 +25,7 @@ from riskmap.files import read_json, sha256_of_file, write_json
 from riskmap.memory import PeakMemory
 from riskmap.parameters import Parameters, model_of, require_known
 from riskmap.paths import PROJECT_ROOT, resolve
-from riskmap.records import git_revision, processor_name, versions
+from riskmap.records import git_revision, versions
 from riskmap.results import kept_results
 
 Progress = Callable[[int, int], None]
@@ -165,7 +165,6 @@ def execute_notebook(
         "versions": versions(),
         "git_revision": git_revision(),
         "platform": platform.platform(),
-        "processor": processor_name(),
         "duration_seconds": round(time.monotonic() - started, 1),
         "peak_memory_mb": memory,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

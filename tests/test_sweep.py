@@ -242,13 +242,13 @@ def test_interrupt_and_kill_lose_only_what_was_in_progress(tmp_path):
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
         try:
-            wait_for(lambda: len(finished()) >= count, 100, f"{count} finished runs")
+            wait_for(lambda: len(finished()) >= count, 250, f"{count} finished runs")
             family = psutil.Process(process.pid).children(recursive=True)
             stop(process)
             shown, _ = process.communicate(timeout=60)
             wait_for(lambda: not any(map(psutil.Process.is_running, family)), 60, "the end of all processes")
         finally:
-            process.kill()
+            end(process)
         return process.returncode, shown
 
     status, shown = call_until(2, lambda process: os.killpg(process.pid, signal.SIGINT))
