@@ -276,8 +276,11 @@ def _identity(notebook: Path, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _data_of(notebook: Path, values: Mapping[str, Any]) -> dict[str, str] | None:
-    """Return the cohort that a notebook reads and the hash of its voxels, or None where there is none (yet)."""
+    """Return what a notebook reads and its hash: a cohort or the table of a sweep; None where there is none (yet)."""
     declared = {**declared_parameters(notebook), **values}
+    if "sweep_dir" in declared:
+        table = resolve(declared["sweep_dir"]) / "table.csv"
+        return {"sweep": declared["sweep_dir"], "digest": sha256_of_file(table)} if table.is_file() else None
     if not {"cohort", "data_dir"} <= set(declared):
         return None
     folder = resolve(declared["data_dir"]) / "prepared" / declared["cohort"]
