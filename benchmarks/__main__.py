@@ -4,9 +4,15 @@ import argparse
 
 import torch
 
-from benchmarks import explorers, leep, loss, memory
+from benchmarks import explorers, leep, loss, memory, sweep
 
-BENCHMARKS = {"explorers": explorers.main, "leep": leep.main, "loss": loss.main, "memory": memory.main}
+BENCHMARKS = {
+    "explorers": explorers.main,
+    "leep": leep.main,
+    "loss": loss.main,
+    "memory": memory.main,
+    "sweep": sweep.main,
+}
 
 
 def main() -> None:

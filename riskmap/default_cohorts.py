@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from riskmap.files import alone_with
 from riskmap.paths import PROJECT_ROOT, resolve
 
 
@@ -73,10 +74,16 @@ def ensure_cohort(name: str, data_dir: str | Path = "build/data") -> Path:
             f"no cohort {name!r} in {folder.parent}. These are made when missing: {', '.join(DEFAULT_COHORTS)}. "
             f"Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}"
         )
+    with alone_with(folder):
+        if not (folder / "manifest.json").is_file():  # else another process has just made it
+            _make_cohort(name, data_dir)
+    return folder
+
+
+def _make_cohort(name: str, data_dir: str | Path) -> None:
     print(f"Making the cohort {name} (it is made once) ...", flush=True)
     for command in cohort_commands(name, resolve(data_dir)):
         _run(command)
-    return folder
 
 
 def ensure_archive(name: str, data_dir: str | Path = "build/data") -> Path:
@@ -89,7 +96,9 @@ def ensure_archive(name: str, data_dir: str | Path = "build/data") -> Path:
     if name not in DEFAULT_COHORTS:
         raise ValueError(f"no cohort {name!r} can be simulated; there are {', '.join(DEFAULT_COHORTS)}")
     folder = resolve(data_dir) / "archives" / name
-    if not (folder / "manifest.json").is_file():
+    with alone_with(folder):
+        if (folder / "manifest.json").is_file():
+            return folder
         print(f"Simulating the archive {name} (it is made once) ...", flush=True)
         _run(cohort_commands(name, resolve(data_dir))[0])
     return folder

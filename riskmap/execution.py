@@ -25,7 +25,7 @@ from riskmap.files import read_json, sha256_of_file, write_json
 from riskmap.memory import PeakMemory
 from riskmap.parameters import Parameters, model_of, require_known
 from riskmap.paths import PROJECT_ROOT, resolve
-from riskmap.records import git_revision, processor_name, versions
+from riskmap.records import git_revision, versions
 from riskmap.results import kept_results
 
 Progress = Callable[[int, int], None]
@@ -165,7 +165,6 @@ def execute_notebook(
         "versions": versions(),
         "git_revision": git_revision(),
         "platform": platform.platform(),
-        "processor": processor_name(),
         "duration_seconds": round(time.monotonic() - started, 1),
         "peak_memory_mb": memory,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -277,8 +276,11 @@ def _identity(notebook: Path, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _data_of(notebook: Path, values: Mapping[str, Any]) -> dict[str, str] | None:
-    """Return the cohort that a notebook reads and the hash of its voxels, or None where there is none (yet)."""
+    """Return what a notebook reads and its hash: a cohort or the table of a sweep; None where there is none (yet)."""
     declared = {**declared_parameters(notebook), **values}
+    if "sweep_dir" in declared:
+        table = resolve(declared["sweep_dir"]) / "table.csv"
+        return {"sweep": declared["sweep_dir"], "digest": sha256_of_file(table)} if table.is_file() else None
     if not {"cohort", "data_dir"} <= set(declared):
         return None
     folder = resolve(declared["data_dir"]) / "prepared" / declared["cohort"]

@@ -9,6 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Hold ``path``, which need not exist yet, alone among all processes that ask for it; others wait.
+
+    The system itself lets go of the lock when its holder dies, so a killed process blocks nobody.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:

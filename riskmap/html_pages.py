@@ -1,6 +1,7 @@
 """Executed notebooks as HTML pages that work without a network: no scripts, formulas and figures inside the file."""
 
 import html
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,12 @@ from nbformat import NotebookNode
 
 from riskmap.files import atomic_path, read_json
 from riskmap.formulas import formula_to_html
+from riskmap.paths import PROJECT_ROOT
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
+
+# kernels run here, wherever the executed copy is written
+_NOTEBOOKS = PROJECT_ROOT / "notebooks"
 
 STYLE = """
 body.jp-Notebook { background: #f6f6f4; padding: 0; font-size: 15px; overflow: auto; }
@@ -128,6 +133,7 @@ def export_html(notebook: Path, page: Path, previous: Page | None = None, follow
     notebook, page = Path(notebook), Path(page)
     content = nbformat.read(notebook, as_version=4)
     _strip_widgets(content)
+    _move_links(content, page.parent)
     _add_alternative_texts(content)
     title = title_of(content, notebook.stem)
     content.metadata["title"] = title
@@ -215,6 +221,21 @@ def _strip_widgets(notebook: NotebookNode) -> None:
                 del output.data[WIDGET]
             else:
                 cell.outputs.remove(output)
+
+
+def _move_links(notebook: NotebookNode, folder: Path) -> None:
+    """Make links in outputs, which start from the notebooks' folder, start from the folder of the page."""
+
+    def moved(found: re.Match[str]) -> str:
+        target = _NOTEBOOKS / html.unescape(found[1])
+        if not target.is_file():
+            return found[0]
+        return f'href="{html.escape(Path(os.path.relpath(target, folder)).as_posix())}"'
+
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):
+                output.data["text/html"] = re.sub(r'href="([^":#]+)"', moved, output.data["text/html"])
 
 
 def _add_alternative_texts(notebook: NotebookNode) -> None:

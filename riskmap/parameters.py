@@ -8,14 +8,14 @@ import ast
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from riskmap.cohort import Cohort, CohortError, Task
+from riskmap.cohort import PARTS, Cohort, CohortError, Task
 from riskmap.default_cohorts import DEFAULT_COHORTS
 from riskmap.paths import resolve
 
@@ -107,6 +107,11 @@ PlanName = Annotated[
 RecordsFolder = Annotated[
     str, _knob("the folder of its records, below the project's root, or absolute", min_length=1)
 ]  # fmt: skip
+SweepFolder = Annotated[
+    str, _knob("the folder of a sweep, below the project's root, or absolute", min_length=1)
+]  # fmt: skip
+SweptName = Annotated[str, _knob("the swept parameter whose effect is shown; empty: the first one")]
+MeasureName = Annotated[str, _knob("what was measured, a column of the sweep's table", min_length=1)]
 
 
 # ---- models
@@ -116,6 +121,8 @@ class Parameters(BaseModel):
     """The parameters of a notebook; types are strict, since papermill passes whatever it is given."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    # the parts of the cohort's split that the notebook reads
+    needs_parts: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def checked(cls, values: Mapping[str, Any], where: str) -> Self:
@@ -156,6 +163,10 @@ class Parameters(BaseModel):
         elsewhere = bool(getattr(self, "source_cohort", ""))
         of_source = self._cohort("source_cohort") if elsewhere else cohort
         tasks = {"source": of_source, "target": cohort, "second_source": of_source, "second_target": cohort}
+        target_parts = tuple(part for part in self.needs_parts if not (elsewhere and part.startswith("source")))
+        self._check_parts(cohort, target_parts, "cohort")
+        if elsewhere:
+            self._check_parts(of_source, ("source_train", "source_val"), "source_cohort")
         try:
             for name, asked in tasks.items():
                 if asked is not None and hasattr(self, name):
@@ -170,6 +181,13 @@ class Parameters(BaseModel):
             if hasattr(self, source) and hasattr(self, target):
                 self._check_pair(source, target, cohort)
         self._check_shots(cohort)
+
+    def _check_parts(self, cohort: Cohort | None, parts: tuple[str, ...], parameter: str) -> None:
+        try:
+            for part in parts if cohort is not None else ():
+                cohort.part(part)
+        except CohortError as error:
+            raise ParameterError(f"parameter {parameter}: {error}") from error
 
     def _check_pair(self, source: str, target: str, cohort: Cohort | None) -> None:
         task, other = Task.parse(getattr(self, source)), Task.parse(getattr(self, target))
@@ -193,7 +211,7 @@ class Parameters(BaseModel):
         return seen.isdisjoint(cohort.sites[patient] for patient in cohort.part("target_train"))
 
     def _check_shots(self, cohort: Cohort | None) -> None:
-        if cohort is None:
+        if cohort is None or "target_train" not in self.needs_parts:
             return
         pool = len(cohort.part("target_train"))
         for name in ("shots", "shots_list"):
@@ -211,7 +229,10 @@ class Parameters(BaseModel):
         name = getattr(self, parameter)
         folder = resolve(self.data_dir) / "prepared" / name
         if folder.is_dir():
-            return Cohort.open(folder) if (folder / "manifest.json").is_file() else None
+            try:
+                return Cohort.open(folder) if (folder / "manifest.json").is_file() else None
+            except CohortError as error:
+                raise ParameterError(f"parameter {parameter}: {error}") from error
         neighbours = [path.parent.name for path in folder.parent.glob("*/manifest.json")]
         try:
             _one_of(name, sorted({*DEFAULT_COHORTS, *neighbours}), "cohort")
@@ -229,6 +250,7 @@ class _OnData(Parameters):
 
 
 class _WithSource(_OnData):
+    needs_parts: ClassVar[tuple[str, ...]] = ("source_train", "source_val")
     source: Source = "FLAIR:WT"
     source_seed: SourceSeed = 0
     source_steps: SourceSteps = 400
@@ -255,10 +277,12 @@ class _WithDimensions(_WithSource):
 
 
 class _OnPair(_WithDimensions):
+    needs_parts: ClassVar[tuple[str, ...]] = ("source_train", "source_val", "target_train")
     target: Target = "T1ce:TC"
 
 
 class _Repeated(Parameters):
+    needs_parts: ClassVar[tuple[str, ...]] = PARTS
     seeds: Seeds = [0, 1]
     steps: Steps = 200
     learning_rate: Rate = 6.0e-3
@@ -276,6 +300,8 @@ class _Repeated(Parameters):
 
 class StartHere(_OnData):
     """00_start_here.ipynb."""
+
+    needs_parts: ClassVar[tuple[str, ...]] = ("target_train",)
 
 
 class SourcePretraining(_WithDimensions):
@@ -354,6 +380,33 @@ class YourOwnData(_Repeated, _OnPair):
         return None if self.folder else super()._cohort(parameter)
 
 
+class CompareReruns(Parameters):
+    """07_compare_reruns.ipynb."""
+
+    sweep_dir: SweepFolder = "results/sweep"
+    parameter: SweptName = ""
+    measure: MeasureName = "dice"
+
+    def check_together(self) -> None:
+        """Check also that the sweep has a table, and that the table has what is asked for."""
+        super().check_together()
+        from riskmap import sweep_table  # loads pandas, which a front end can do without
+
+        try:
+            table = sweep_table.read_table(resolve(self.sweep_dir))
+        except ValueError as error:
+            raise ParameterError(f"parameter sweep_dir: {error}") from error
+        swept = sweep_table.varied(table)
+        if not swept:
+            raise ParameterError(f"parameter sweep_dir: the sweep in {self.sweep_dir} varied nothing but seeds")
+        choices = {"parameter": ["", *swept], "measure": sweep_table.measures_of(table)}
+        for name, allowed in choices.items():
+            try:
+                _one_of(getattr(self, name), allowed, "column")
+            except ValueError as error:
+                raise ParameterError(f"parameter {name}: {error}") from error
+
+
 MODELS: dict[str, type[Parameters]] = {
     "00_start_here": StartHere,
     "01_source_pretraining": SourcePretraining,
@@ -362,6 +415,7 @@ MODELS: dict[str, type[Parameters]] = {
     "04_few_shot": FewShot,
     "05_which_sources_hurt": WhichSourcesHurt,
     "06_your_own_data": YourOwnData,
+    "07_compare_reruns": CompareReruns,
 }
 
 
@@ -418,7 +472,7 @@ def _one_of(value: str, allowed: Iterable[str], kind: str) -> str:
         return value
     near = difflib.get_close_matches(value, allowed, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise ValueError(f"unknown {kind} {value!r}{hint} There are {', '.join(allowed)}")
+    raise ValueError(f"unknown {kind} {value!r}{hint} There are {', '.join(filter(None, allowed))}")
 
 
 def _problem(detail: ErrorDetails, model: type[Parameters], values: Mapping[str, Any]) -> str:

@@ -1,13 +1,20 @@
-"""Figures of sweeps; as in ``riskmap.plots``, each draws into given axes and returns them."""
+"""Figures of sweeps; as in ``riskmap.plots``, ``plot_*`` draws into given axes and returns them."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from riskmap.arms import ARMS
-from riskmap.plots import BLUE, arm_style
+from riskmap.plots import BLUE, GREEN, ORANGE, SKY, arm_style
+from riskmap.sweep_table import by_other_parameters, effect_of
+
+_COLUMNS = 3
+# more panels than this are no overview: then the other parameters are averaged
+_MOST_PANELS = 6
 
 
 def plot_effect(ax: Axes, effect: pd.DataFrame, *, parameter: str, measure: str) -> Axes:
@@ -15,7 +22,7 @@ def plot_effect(ax: Axes, effect: pd.DataFrame, *, parameter: str, measure: str)
 
     Args:
         ax: where to draw.
-        effect: columns group, value, mean, low, high, as :func:`riskmap.sweep_summary.effect_of` returns them.
+        effect: columns group, value, mean, low, high, as :func:`riskmap.sweep_table.effect_of` returns them.
         parameter: name of the parameter, below the axis.
         measure: name of the measure, with its unit if it has one.
     """
@@ -25,12 +32,48 @@ def plot_effect(ax: Axes, effect: pd.DataFrame, *, parameter: str, measure: str)
         rows = effect.loc[effect["group"] == group].set_index("value").reindex(values)
         where = np.arange(len(values)) + (place - (len(groups) - 1) / 2) * 0.07
         spread = np.abs(rows[["low", "high"]].to_numpy(dtype=float).T - rows["mean"].to_numpy(dtype=float))
-        colour, marker = arm_style(group) if group in ARMS else (BLUE, "o")
+        plain = ((BLUE, ORANGE, SKY, GREEN)[place % 4], "o")
+        colour, marker = arm_style(group) if group in ARMS else plain
         label = ARMS[group].title if group in ARMS else group
         ax.errorbar(where, rows["mean"], yerr=spread, label=label, color=colour, marker=marker, capsize=3)
     ax.set_xticks(range(len(values)), values)
     ax.set(xlabel=parameter, ylabel=measure, xlim=(-0.5, len(values) - 0.5))
     ax.grid(alpha=0.3)
-    if len(groups) > 1:
-        ax.legend(frameon=False, fontsize=8)
     return ax
+
+
+def draw_effect(table: pd.DataFrame, parameter: str, measure: str) -> Figure:
+    """Draw what a parameter of a sweep does: a panel for each setting of the others, all on one scale.
+
+    Args:
+        table: of a sweep, as :func:`riskmap.sweep_table.read_table` reads it.
+        parameter: a swept parameter.
+        measure: a column of measured numbers.
+    """
+    rows = table.dropna(subset=[measure])
+    settings = by_other_parameters(rows, parameter)
+    if len(settings) > _MOST_PANELS:
+        settings = {"averaged over the other parameters": rows}
+    columns = min(len(settings), _COLUMNS)
+    lines = math.ceil(len(settings) / columns)
+    figure = Figure(figsize=(3 + 3.4 * columns, 0.9 + 3.2 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    counts = set()
+    for ax, (title, part) in zip(grid.flat, settings.items(), strict=False):
+        effect = effect_of(part, parameter, measure)
+        counts |= set(effect["seeds"])
+        plot_effect(ax, effect, parameter=parameter, measure=measure).set_title(title, fontsize=10)
+    for ax in grid.flat[len(settings) :]:
+        ax.set_visible(False)
+    for ax in grid[:, 1:].flat:
+        ax.set_ylabel("")
+    figure.suptitle(f"Mean of {_numbers(counts)} seeds, bars from the lowest seed to the highest", fontsize=11)
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)
+    return figure
+
+
+def _numbers(counts: set[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"

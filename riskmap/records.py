@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from IPython.display import Markdown
 
 from riskmap import __version__
@@ -52,6 +51,8 @@ def git_revision() -> str | None:
 
 def processor_name() -> str:
     """Return the processor's name, or its architecture where torch does not know the name."""
+    import torch  # seconds to load, which whoever only runs notebooks can do without
+
     return torch.cpu.get_capabilities().get("cpu_name", platform.machine())
 
 
@@ -77,6 +78,8 @@ def write_record(
         results: what was measured.
         started: ``time.perf_counter()`` at the start of the run.
     """
+    import torch
+
     record = {
         "schema": SCHEMA,
         "kind": kind,

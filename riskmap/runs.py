@@ -1,7 +1,8 @@
 """Source and transfer runs: each is made once, marked finished by its record, and read from then on.
 
 A run is named by a hash of everything that decides its numbers (its specification, the data, the package version).
-A changed parameter or a new cohort is therefore another run: nothing stale is ever read.
+A changed parameter or a new cohort is therefore another run: nothing stale is ever read. Whoever makes a run holds it
+alone, so that two processes that need the same source network train it once.
 """
 
 import time
@@ -18,7 +19,7 @@ from riskmap import __version__
 from riskmap.arms import TargetData, get_arm
 from riskmap.cohort import Cohort, Task
 from riskmap.compute import torch_threads
-from riskmap.files import atomic_path, digest_of, read_json
+from riskmap.files import alone_with, atomic_path, digest_of, read_json
 from riskmap.loss import RiskWeightedLoss
 from riskmap.networks import (
     NetworkConfig,
@@ -132,8 +133,10 @@ def _on_one_thread(ensure: Ensure) -> Ensure:
 def ensure_source(spec: SourceSpec, cohort: Cohort, out_dir: Path, progress: bool = True) -> Run:
     """Return the source run, training it first when it is not there."""
     folder, parameters = _place_of_source(spec, cohort, out_dir)
-    if (finished := _finished(folder)) is not None:
-        return finished
+    return _made_once(folder, lambda: _make_source(spec, cohort, folder, parameters, progress))
+
+
+def _make_source(spec: SourceSpec, cohort: Cohort, folder: Path, parameters: dict[str, Any], progress: bool) -> Run:
     started = time.perf_counter()
     task, num_classes = Task.parse(spec.task), parameters["num_classes"]
     train_subjects, validation_subjects = cohort.part("source_train"), cohort.part("source_val")
@@ -170,8 +173,12 @@ def ensure_source_of(run: Run, cohort: Cohort, out_dir: Path) -> Run:
 def ensure_transfer(spec: TransferSpec, cohort: Cohort, out_dir: Path, progress: bool = True) -> Run:
     """Return one transfer run, making it (and the source it needs) first when it is not there."""
     folder, parameters = _place_of_transfer(spec, cohort, out_dir)
-    if (finished := _finished(folder)) is not None:
-        return finished
+    return _made_once(folder, lambda: _make_transfer(spec, cohort, folder, parameters, out_dir, progress))
+
+
+def _make_transfer(
+    spec: TransferSpec, cohort: Cohort, folder: Path, parameters: dict[str, Any], out_dir: Path, progress: bool
+) -> Run:
     started = time.perf_counter()
     arm, task = get_arm(spec.arm), Task.parse(spec.task)
     num_classes = parameters["num_classes"]
@@ -334,6 +341,15 @@ def _network_config(stored: Mapping[str, Any]) -> NetworkConfig:
 
 def _data_of(cohort: Cohort) -> dict[str, Any]:
     return {"cohort": cohort.name, "digest": cohort.digest, "simulated": cohort.simulated}
+
+
+def _made_once(folder: Path, make: Callable[[], Run]) -> Run:
+    """Return the finished run of a folder; when it is missing, make it, or wait for the process that does."""
+    if (finished := _finished(folder)) is not None:
+        return finished
+    # no two processes wait for each other: a transfer run waits for its source and its scratch, and those for none
+    with alone_with(folder):
+        return _finished(folder) or make()
 
 
 def _finished(folder: Path) -> Run | None:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import dask
 from distributed import Client, LocalCluster, as_completed
 from tqdm import tqdm
 
@@ -93,7 +94,7 @@ def run_sweep(
         with ExitStack() as stack:
             client, threads = _connect(stack, scheduler, workers or min(cores(), len(missing)))
             failed = run_tasks(missing, client, plan, threads)
-    table = write_table(tasks, folder)
+    table = write_table([task for task in tasks if task.name not in failed], folder)
     write_json(folder / "sweep.json", {"swept": plan.swept, "tasks": [_entry(task, folder, failed) for task in tasks]})
     write_summary(path.stem, table, plan.swept, failed, folder)
     return failed
@@ -103,9 +104,16 @@ def _connect(stack: ExitStack, scheduler: str | None, workers: int) -> tuple[Cli
     """Return a client of the running cluster, or of one that is started here, and the threads of each kernel."""
     if scheduler is not None:
         return stack.enter_context(Client(scheduler, timeout=30)), 1
+    # a worker would log every failure with its traceback into the bar; the message comes at the end
+    quiet = {"distributed.nanny.pre-spawn-environ.DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
+    stack.enter_context(dask.config.set(quiet))
     # the kernels are processes of their own: a limit on a worker's memory would not see theirs
     cluster = LocalCluster(
-        n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=logging.ERROR
+        n_workers=workers,
+        threads_per_worker=1,
+        memory_limit=0,
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
     )
     return stack.enter_context(Client(stack.enter_context(cluster))), max(1, cores() // workers)
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from riskmap.execution import checked_parameters, execute_notebook, is_finished, parameters_model
 from riskmap.files import digest_of
 from riskmap.parameters import parse_text, require_known
+from riskmap.paths import PROJECT_ROOT
 from riskmap.run import find_notebook
 from riskmap.tutorial import NOTEBOOKS, find_profile
 
@@ -138,7 +139,9 @@ def plan_tasks(plan: SweepPlan, folder: Path, given: Mapping[str, str]) -> list[
             # runs side by side are the sweep's own affair
             wanted = {"jobs": 1, **plan.parameters, **texts, **point}
             values = checked_parameters(notebook, profile, {n: v for n, v in wanted.items() if n in fields})
-            name = f"{notebook.stem}_{digest_of({'notebook': str(notebook), 'values': values})}"
+            # the place of the project must not count, or a sweep's names would differ between machines
+            place = notebook.relative_to(PROJECT_ROOT) if notebook.is_relative_to(PROJECT_ROOT) else notebook
+            name = f"{notebook.stem}_{digest_of({'notebook': place.as_posix(), 'values': values})}"
             swept = {name: value for name, value in point.items() if name in fields}
             output = folder / "notebooks" / f"{name}.ipynb"
             tasks.setdefault(name, Task(name, notebook, values, swept, before, output))

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from riskmap import default_cohorts, execution, tutorial
+from riskmap import default_cohorts, execution, html_pages, tutorial
 from riskmap.execution import NotebookError, checked_parameters, execute_notebook
 from riskmap.files import read_json
 from riskmap.formulas import formula_to_html
@@ -129,6 +129,33 @@ def test_whole_notebook_has_a_limit_of_its_own(tmp_path):
     notebook = write_notebook(tmp_path / "01_slow.ipynb", *["import time\ntime.sleep(2)"] * 10)
     with pytest.raises(NotebookError, match=r"ran longer than the 4 s that the notebook may take"):
         execute_notebook(notebook, tmp_path / "out.ipynb", timeout=60, time_limit=4)
+
+
+def test_run_that_reads_a_table_is_finished_until_the_table_changes(tmp_path):
+    notebook = write_notebook(tmp_path / "01_reads.ipynb", parameters='sweep_dir = ""')
+    table, values = tmp_path / "sweep" / "table.csv", {"sweep_dir": str(tmp_path / "sweep")}
+    table.parent.mkdir()
+    table.write_text("dice\n0.5\n")
+    execute_notebook(notebook, tmp_path / "out.ipynb", None, values, timeout=60)
+    assert execution.is_finished(notebook, tmp_path / "out.ipynb", None, values)
+    table.write_text("dice\n0.6\n")
+    assert not execution.is_finished(notebook, tmp_path / "out.ipynb", None, values)
+
+
+def test_links_of_outputs_start_from_the_page(tmp_path, monkeypatch):
+    """In a notebook they start from its own folder."""
+    monkeypatch.setattr(html_pages, "_NOTEBOOKS", tmp_path / "notebooks")
+    for name in ("notebooks", "sweep"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "sweep" / "a b.ipynb").touch()
+    shown = '<a href="../sweep/a b.ipynb">a</a> <a href="../gone.ipynb">b</a> <a href="https://dask.org">c</a>'
+    output = new_output("display_data", data={"text/html": shown})
+    write_notebook(tmp_path / "01_links.ipynb", new_code_cell("", outputs=[output]))
+    export_html(tmp_path / "01_links.ipynb", tmp_path / "build" / "html" / "page.html")
+    page = (tmp_path / "build" / "html" / "page.html").read_text()
+    assert 'href="../../sweep/a b.ipynb"' in page
+    assert 'href="../gone.ipynb"' in page
+    assert 'href="https://dask.org"' in page
 
 
 def test_kept_results_travel_unseen_to_the_record(tmp_path):

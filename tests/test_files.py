@@ -1,8 +1,12 @@
 """Files are whole or absent."""
 
+import subprocess
+import sys
+import threading
+
 import pytest
 
-from riskmap.files import atomic_path, digest_of, read_json, write_json
+from riskmap.files import alone_with, atomic_path, digest_of, read_json, write_json
 
 
 def test_an_error_leaves_the_old_file_and_no_rest(tmp_path):
@@ -34,3 +38,34 @@ def test_json_refuses_nan_and_names_a_broken_file(tmp_path):
 def test_a_digest_depends_on_content_and_not_on_order():
     assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
     assert digest_of({"a": 1, "b": 2}) != digest_of({"a": 1, "b": 3})
+
+
+HOLD = """
+import sys, time
+from riskmap.files import alone_with
+with alone_with(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_holder_blocks_nobody(tmp_path):
+    place = tmp_path / "runs" / "one"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(place)], stdout=subprocess.PIPE, text=True)
+    entered = threading.Event()
+
+    def enter():
+        with alone_with(place):
+            entered.set()
+
+    try:
+        assert holder.stdout.readline() == "held\n"
+        waiting = threading.Thread(target=enter)
+        waiting.start()
+        assert not entered.wait(0.5), "two hold one path at once"
+        holder.kill()
+        assert entered.wait(30)
+        waiting.join()
+    finally:
+        holder.kill()
+        holder.communicate()

@@ -42,13 +42,15 @@ def folders(tmp_path_factory) -> dict[str, str]:
     return {"data_dir": str(root / "data"), "out_dir": str(root / "runs")}
 
 
-def run(notebook: Path, output: Path, parameters: dict[str, Any], profile: Path = SMOKE) -> None:
-    """Run a notebook, by default with the smoke profile, and judge what it left."""
+def run(notebook: Path, output: Path, parameters: dict[str, Any], profile: Path = SMOKE) -> dict[str, Any]:
+    """Run a notebook, by default with the smoke profile, judge what it left and return its record."""
     declared = declared_parameters(notebook)
-    execute_notebook(notebook, output, profile, {n: v for n, v in parameters.items() if n in declared}, timeout=300)
+    given = {name: value for name, value in parameters.items() if name in declared}
+    record = execute_notebook(notebook, output, profile, given, timeout=300)
     texts = [o.text for c in nbformat.read(output, as_version=4).cells for o in c.get("outputs", []) if "text" in o]
     warned = [line for text in texts for line in text.splitlines() if re.search(r"\w*Warning\b", line)]
     assert not warned, f"a reader would meet warnings: {warned}"
+    return record
 
 
 def test_notebooks_are_numbered_without_gaps():
@@ -77,6 +79,24 @@ def test_notebook_runs_on_its_own(number, folders, tmp_path, monkeypatch):
     (notebook,) = [path for path in NOTEBOOKS if path.name.startswith(number)]
     monkeypatch.chdir(tmp_path)
     run(notebook, tmp_path / notebook.name, folders | {"out_dir": str(tmp_path / "empty")})
+
+
+@pytest.mark.notebooks
+def test_same_notebook_and_seeds_give_the_same_record(folders, tmp_path):
+    """All but the time, the memory and the clock; everything is trained twice, and another seed gives other numbers."""
+    (notebook,) = [path for path in NOTEBOOKS if path.name.startswith("04")]
+    given = {"arms": ["scratch", "fine_tune", "risk_map_paper"], "shots_list": [1], "out_dir": str(tmp_path / "runs")}
+    records = []
+    for source_seed in (0, 0, 1):
+        output = tmp_path / f"{len(records)}.ipynb"
+        records.append(run(notebook, output, folders | given | {"source_seed": source_seed}))
+        (tmp_path / "runs").rename(tmp_path / f"runs{len(records)}")
+    for record in records:
+        assert record["results"]
+        assert {record.pop(name) is None for name in ("duration_seconds", "peak_memory_mb", "finished")} == {False}
+    first, again, other = records
+    assert first == again
+    assert first["results"] != other["results"]
 
 
 # what is left of the profile ``full`` on tiny data: every choice but the data, the steps and the width of the network

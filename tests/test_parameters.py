@@ -10,16 +10,20 @@ import papermill
 import pytest
 import yaml
 
+from riskmap.cohort import PARTS
+from riskmap.default_cohorts import DEFAULT_COHORTS
 from riskmap.execution import declared_parameters
 from riskmap.files import read_json, write_json
 from riskmap.parameters import (
     MODELS,
+    CompareReruns,
     FewShot,
     FineTuning,
     ParameterError,
     Parameters,
     RiskMap,
     SourcePretraining,
+    StartHere,
     YourOwnData,
 )
 from riskmap.paths import PROJECT_ROOT
@@ -78,10 +82,9 @@ def test_same_name_means_the_same_everywhere():
 @by_name
 def test_profile_holds_valid_values(profile, notebook, tmp_path):
     model = MODELS[notebook.stem]
-    values = yaml.safe_load(profile.read_text())
-    # a folder without a manifest is a cohort of which nothing is known yet, as that of the real data set here
-    (tmp_path / "prepared" / values["cohort"]).mkdir(parents=True)
-    values["data_dir"] = str(tmp_path)
+    values = yaml.safe_load(profile.read_text()) | {"data_dir": str(tmp_path)}
+    if values["cohort"] not in DEFAULT_COHORTS:  # real data, which the reader has to prepare
+        (tmp_path / "prepared" / values["cohort"]).mkdir(parents=True)
     model.checked({name: value for name, value in values.items() if name in model.model_fields}, profile.name)
 
 
@@ -154,13 +157,13 @@ def test_a_folder_of_one_s_own_decides_by_itself(tmp_path):
 @pytest.fixture
 def data_dir(tmp_path):
     """A data folder whose cohort ``mine`` is a manifest alone; two sites, all parts in both."""
-    part = {"source_train": ["a", "b"], "source_val": [], "target_train": ["c"], "target_val": [], "target_test": ["d"]}
+    split = {"source_train": ["a", "b"], "source_val": ["e"], "target_train": ["c"], "target_val": ["f"]}
     manifest = {
         "format": 1, "name": "mine", "title": "t", "licence": "l", "citation": "c", "simulated": True,
         "modalities": ["FLAIR", "T2"], "label_table": {}, "spacing": [1, 1, 1], "shape": [1, 1, 1],
         "targets": {"WT": {"title": "t", "classes": ["background", "tumour"], "values": {"1": 1}}},
-        "sites": {"a": "1", "b": "2", "c": "2", "d": "1"},
-        "subjects": {name: {"files": {}} for name in "abcd"}, "split": part,
+        "sites": {"a": "1", "b": "2", "c": "2", "d": "1", "e": "1", "f": "1"},
+        "subjects": {name: {"files": {}} for name in "abcdef"}, "split": split | {"target_test": ["d"]},
     }  # fmt: skip
     write_json(tmp_path / "prepared" / "mine" / "manifest.json", manifest)
     return tmp_path
@@ -185,7 +188,7 @@ def test_cohort_decides_when_it_is_there(data_dir, values, message):
 
 def test_one_task_across_sites_is_a_pair(data_dir):
     path = data_dir / "prepared" / "mine" / "manifest.json"
-    write_json(path, read_json(path) | {"sites": {"a": "1", "b": "1", "c": "2", "d": "2"}})
+    write_json(path, read_json(path) | {"sites": dict(zip("abcdef", "112211", strict=True))})
     whole = {"cohort": "mine", "data_dir": str(data_dir), "source": "T2:WT", "target": "T2:WT", "shots_list": [1]}
     FewShot.checked(whole, "the test")
 
@@ -197,6 +200,36 @@ def test_one_task_in_two_cohorts_is_a_pair(data_dir):
     RiskMap.checked(whole | {"source_cohort": "fets2021_tiny"}, "the test")
     with pytest.raises(ParameterError, match=r"parameter source_cohort: unknown cohort 'fets2021_tinny'"):
         RiskMap.checked(whole | {"source_cohort": "fets2021_tinny"}, "the test")
+
+
+def test_unsplit_cohort_is_refused_by_the_notebooks_that_need_its_parts(data_dir):
+    path = data_dir / "prepared" / "mine" / "manifest.json"
+    unsplit = {name: [] for name in PARTS} | {"target_test": list("abcdef")}
+    write_json(path, read_json(path) | {"split": unsplit})
+    first = {StartHere: "target_train", SourcePretraining: "source_train", FewShot: "source_train"}
+    for model, part in first.items():
+        with pytest.raises(ParameterError, match=f"parameter cohort: part '{part}' of cohort mine is empty"):
+            model.checked({"cohort": "mine", "data_dir": str(data_dir)}, "the test")
+
+
+def test_damaged_cohort_is_named(data_dir):
+    write_json(data_dir / "prepared" / "mine" / "manifest.json", {"format": 0})
+    with pytest.raises(ParameterError, match=r"parameter cohort: .*has format 0"):
+        StartHere.checked({"cohort": "mine", "data_dir": str(data_dir)}, "the test")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sweep_dir": "build/nothing/here"}, r"parameter sweep_dir: no table in .*riskmap\.sweep SWEEP\.yaml"),
+        ({"parameter": "learning_rat"}, r"parameter parameter: unknown column .*did you mean 'learning_rate'\?"),
+        ({"measure": "dise"}, r"parameter measure: unknown column 'dise'; did you mean 'dice'\?"),
+    ],
+)
+def test_table_decides_what_can_be_compared(values, message):
+    CompareReruns.checked({"parameter": "learning_rate"}, "the test")
+    with pytest.raises(ParameterError, match=message):
+        CompareReruns.checked(values, "the test")
 
 
 # ---- within a notebook

@@ -1,5 +1,7 @@
 """Runs are made once, go on after a kill, and do not depend on how many run side by side."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +67,23 @@ def test_scratch_is_one_run_for_all_sources(made, tiny_cohort, monkeypatch):
     assert [run.folder for run in found] == [
         run.folder for run in first if run.record["parameters"]["arm"] == "scratch"
     ]
+
+
+def test_two_that_need_one_source_train_it_once(tiny_cohort, tmp_path, monkeypatch):
+    """As two tasks of a sweep do, each in a process of its own; threads stand for them here."""
+    started = []
+
+    def slow_train(*arguments, **options):
+        started.append(options["checkpoint"])
+        time.sleep(0.5)
+        return train(*arguments, **options)
+
+    train = runs.train
+    monkeypatch.setattr(runs, "train", slow_train)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: ensure_source(SOURCE, tiny_cohort, tmp_path, progress=False), range(2))
+    assert len(started) == 1
+    assert first.folder == second.folder
 
 
 def test_the_network_of_a_run_gives_its_predictions_again(made, tiny_cohort):

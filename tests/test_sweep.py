@@ -16,8 +16,18 @@ from test_execution import write_notebook
 from riskmap.execution import sidecar_of
 from riskmap.files import read_json
 from riskmap.paths import PROJECT_ROOT
+from riskmap.plots_sweeps import draw_effect
+from riskmap.sweep_links import linked_table
 from riskmap.sweep_plan import plan_tasks, read_plan
-from riskmap.sweep_summary import effect_of, read_table
+from riskmap.sweep_table import (
+    by_other_parameters,
+    effect_of,
+    ranking,
+    read_table,
+    read_tasks,
+    varied,
+    winners,
+)
 
 SWEEPS = sorted((PROJECT_ROOT / "sweeps").glob("*.yaml"))
 PARAMETERS = 'rate = 1.0\nseed = 0\nfolder = ""'
@@ -102,6 +112,72 @@ def test_effect_averages_within_seeds_first():
     assert effect["seeds"].tolist() == [2, 1]
 
 
+def small_table(**more) -> pd.DataFrame:
+    """Two rates, two sources, two arms and two seeds; the higher rate is better in every seed but one."""
+    rows = [
+        {"executed": f"notebooks/{source}_{rate}.ipynb", "notebook": "04", "param_rate": rate, "param_source": source,
+         "arm": arm, "seed": seed, "dice": rate + seed / 100 - (0.5 if (source, rate, seed) == ("T2", 0.2, 1) else 0)}
+        for source in ("T1", "T2") for rate in (0.1, 0.2) for arm in ("scratch", "fine_tune") for seed in (0, 1)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).assign(**more)
+
+
+def test_winners_count_the_seeds_that_agree():
+    parts = by_other_parameters(small_table(), "rate")
+    assert list(parts) == ["source T1", "source T2"]
+    agreed, split = (winners(part, "rate", "dice") for part in parts.values())
+    assert agreed["group"].tolist() == ["fine_tune", "fine_tune", "scratch", "scratch"]
+    assert agreed["value"].tolist() == ["0.1", "0.2"] * 2
+    assert agreed["wins"].tolist() == [0, 2] * 2
+    assert split["wins"].tolist() == [1, 1] * 2
+    assert set(agreed["seeds"]) == {2}
+
+
+def test_of_distances_the_smaller_is_better():
+    table = small_table()
+    distances = table.assign(hausdorff95_mm=table["dice"])
+    assert ranking(table, "dice")["dice"].is_monotonic_decreasing
+    assert ranking(distances, "hausdorff95_mm")["hausdorff95_mm"].is_monotonic_increasing
+    assert (
+        winners(distances.loc[distances["param_source"] == "T1"], "rate", "hausdorff95_mm")["wins"].tolist()
+        == [2, 0] * 2
+    )
+
+
+def test_effect_has_a_panel_for_each_setting_of_the_others():
+    figure = draw_effect(small_table(), "rate", "dice")
+    assert [ax.get_title() for ax in figure.axes] == ["source T1", "source T2"]
+    first, second = figure.axes
+    assert first.get_ylim() == second.get_ylim(), "panels that are compared share a scale"
+    assert (first.get_xlabel(), first.get_ylabel()) == ("rate", "dice")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Fine-tuning", "From scratch"]
+    many = small_table(param_other=range(16))
+    assert [ax.get_title() for ax in draw_effect(many, "rate", "dice").axes] == ["averaged over the other parameters"]
+
+
+def test_only_notebooks_that_are_there_are_linked(tmp_path):
+    there = tmp_path / "sweep" / "notebooks" / "a.ipynb"
+    there.parent.mkdir(parents=True)
+    there.touch()
+    rows = pd.DataFrame({"executed": ["notebooks/a.ipynb", "notebooks/b.ipynb"], "arm": ["<b>", "x"]})
+    shown = linked_table(rows, tmp_path / "sweep", tmp_path / "pages")
+    assert 'href="../sweep/notebooks/a.ipynb"' in shown
+    assert shown.count("href") == 1
+    assert "&lt;b&gt;" in shown
+
+
+def test_published_sweep_is_what_its_file_says(tmp_path):
+    """The tasks of the table that page 7 reads are those of the sweep's file, all of them finished."""
+    published = PROJECT_ROOT / "results" / "sweep"
+    planned = plan_tasks(read_plan(PROJECT_ROOT / "sweeps" / "learning_rates.yaml"), tmp_path, {})
+    tasks = read_tasks(published)
+    assert dict(zip(tasks["task"], tasks["parameters"], strict=True)) == {task.name: task.values for task in planned}
+    assert tasks["failed"].isna().all()
+    table = read_table(published)
+    assert set(table["task"]) == set(tasks["task"])
+    assert varied(table) == ["learning_rate", "source"]
+
+
 # ---- one machine as a cluster
 
 
@@ -127,6 +203,70 @@ def end(process: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(10)
+
+
+# the first start of each run raises, which one retry mends
+FLAKY = """
+import os, pathlib, time
+import pandas as pd
+from riskmap.results import keep_results
+marks = pathlib.Path(folder)
+first = not list(marks.glob(f"{seed}_*"))
+(marks / f"{seed}_{os.getpid()}").touch()
+if first and seed < 2:
+    raise ValueError("the first time")
+time.sleep(2)
+keep_results(pd.DataFrame([{"seed": seed, "dice": seed / 10}]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_interrupt_and_kill_lose_only_what_was_in_progress(tmp_path):
+    """Ctrl-C as a terminal sends it, to the whole group; then kill -9 of the command alone; each call goes on."""
+    marks, out = tmp_path / "marks", tmp_path / "out"
+    marks.mkdir()
+    notebook = write_notebook(tmp_path / "01_small.ipynb", FLAKY, parameters='seed = 0\nfolder = ""')
+    sweep = write_sweep(
+        tmp_path / "sweep.yaml", notebooks=[str(notebook)], parameters={"folder": str(marks)},
+        grid={"seed": list(range(8))}, retries=1, time_limit=60,
+    )  # fmt: skip
+    command = [sys.executable, "-m", "riskmap.sweep", str(sweep), "--out", str(out), "--workers", "2", "--resume"]
+
+    def finished() -> list[Path]:
+        return [*out.glob("notebooks/*.ipynb.json")]
+
+    def call_until(count: int, stop) -> tuple[int, str]:
+        """Start the sweep in a group of its own, stop it when so many runs are finished, and wait for its processes."""
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        try:
+            wait_for(lambda: len(finished()) >= count, 250, f"{count} finished runs")
+            family = psutil.Process(process.pid).children(recursive=True)
+            stop(process)
+            shown, _ = process.communicate(timeout=60)
+            wait_for(lambda: not any(map(psutil.Process.is_running, family)), 60, "the end of all processes")
+        finally:
+            end(process)
+        return process.returncode, shown
+
+    status, shown = call_until(2, lambda process: os.killpg(process.pid, signal.SIGINT))
+    assert status == 130, shown
+    assert "--resume goes on" in shown
+    assert "Traceback" not in shown
+    kept = {path: path.read_bytes() for path in finished()}
+    status, _ = call_until(len(kept) + 2, lambda process: process.kill())
+    assert status == -signal.SIGKILL
+    missing = 8 - len(finished())
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"8 runs, {missing} to make" in done.stdout
+    assert all(path.read_bytes() == content for path, content in kept.items()), "finished runs are left alone"
+    assert sorted(read_table(out)["seed"]) == list(range(8))
+    assert len([*marks.glob("0_*")]) >= 2, "the retry made it"
+    # 8 runs, 2 retries, and at most 2 in progress at each of the two ends
+    assert len([*marks.iterdir()]) <= 8 + 2 + 4
 
 
 @pytest.mark.slow
