@@ -16,7 +16,7 @@ import papermill
 import yaml
 
 from benchmarks import report
-from riskmap.execution import read_profile
+from riskmap.execution import CurrentInterpreter, read_profile
 from riskmap.paths import resolve
 from riskmap.sweep import cores
 from riskmap.tutorial import NOTEBOOKS, find_profile, prepare_cohorts
@@ -35,6 +35,7 @@ def run_loop(values: dict[str, Any], folder: Path) -> float:
             str(folder / f"{seed}.ipynb"),
             values | {"source_seed": seed, "out_dir": str(folder / "runs")},
             kernel_name="python3",
+            kernel_manager_class=CurrentInterpreter,
             cwd=str(NOTEBOOKS),
             progress_bar=False,
         )

@@ -20,6 +20,8 @@ _MOST_PANELS = 6
 def plot_effect(ax: Axes, effect: pd.DataFrame, *, parameter: str, measure: str) -> Axes:
     """Draw a measure against a swept parameter, one line per group, with bars from the lowest to the highest seed.
 
+    Values that are names, not numbers, get marks without lines.
+
     Args:
         ax: where to draw.
         effect: columns group, value, mean, low, high, as :func:`riskmap.sweep_table.effect_of` returns them.
@@ -28,6 +30,8 @@ def plot_effect(ax: Axes, effect: pd.DataFrame, *, parameter: str, measure: str)
     """
     values: Sequence[str] = list(dict.fromkeys(effect["value"]))
     groups = list(dict.fromkeys(effect["group"]))
+    # between two names there is nothing that a line could stand for
+    line = "-" if pd.to_numeric(pd.Series(values), errors="coerce").notna().all() else "none"
     for place, group in enumerate(groups):
         rows = effect.loc[effect["group"] == group].set_index("value").reindex(values)
         where = np.arange(len(values)) + (place - (len(groups) - 1) / 2) * 0.07
@@ -35,7 +39,8 @@ def plot_effect(ax: Axes, effect: pd.DataFrame, *, parameter: str, measure: str)
         plain = ((BLUE, ORANGE, SKY, GREEN)[place % 4], "o")
         colour, marker = arm_style(group) if group in ARMS else plain
         label = ARMS[group].title if group in ARMS else group
-        ax.errorbar(where, rows["mean"], yerr=spread, label=label, color=colour, marker=marker, capsize=3)
+        style = {"color": colour, "marker": marker, "linestyle": line, "capsize": 3}
+        ax.errorbar(where, rows["mean"], yerr=spread, label=label, **style)
     ax.set_xticks(range(len(values)), values)
     ax.set(xlabel=parameter, ylabel=measure, xlim=(-0.5, len(values) - 0.5))
     ax.grid(alpha=0.3)

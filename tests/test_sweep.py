@@ -151,6 +151,9 @@ def test_effect_has_a_panel_for_each_setting_of_the_others():
     assert first.get_ylim() == second.get_ylim(), "panels that are compared share a scale"
     assert (first.get_xlabel(), first.get_ylabel()) == ("rate", "dice")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Fine-tuning", "From scratch"]
+    assert {line.get_linestyle() for line in first.lines[::3]} == {"-"}
+    by_source = draw_effect(small_table(), "source", "dice").axes[0]
+    assert {line.get_linestyle() for line in by_source.lines[::3]} == {"None"}, "nothing lies between two names"
     many = small_table(param_other=range(16))
     assert [ax.get_title() for ax in draw_effect(many, "rate", "dice").axes] == ["averaged over the other parameters"]
 
