@@ -2,13 +2,16 @@
 
 The loop is what a reader would write: one notebook after another, torch with as many threads as it likes. The sweep
 has two workers and one torch thread each; its time is that of the whole command, from Python's start to the last
-figure of the summary.
+figure of the summary. The seconds of the processors stand beside those of the clock: neighbours on a shared machine
+change the latter alone.
 """
 
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +29,8 @@ RUNS = 12
 WORKERS = 2
 
 
-def run_loop(values: dict[str, Any], folder: Path) -> float:
-    """Run each seed with papermill, one after another, and return the seconds."""
-    started = time.perf_counter()
+def run_loop(values: dict[str, Any], folder: Path) -> None:
+    """Run each seed with papermill, one after another."""
     for seed in range(RUNS):
         papermill.execute_notebook(
             str(NOTEBOOK),
@@ -39,11 +41,10 @@ def run_loop(values: dict[str, Any], folder: Path) -> float:
             cwd=str(NOTEBOOKS),
             progress_bar=False,
         )
-    return time.perf_counter() - started
 
 
-def run_sweep(values: dict[str, Any], folder: Path) -> float:
-    """Run the same seeds as a sweep, and return the seconds of the whole command."""
+def run_sweep(values: dict[str, Any], folder: Path) -> None:
+    """Run the same seeds as a sweep."""
     plan = {
         "notebooks": [str(NOTEBOOK)],
         "parameters": values | {"out_dir": str(folder / "runs")},
@@ -52,9 +53,23 @@ def run_sweep(values: dict[str, Any], folder: Path) -> float:
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(plan), encoding="utf-8")
     options = ["--out", str(folder / "out"), "--workers", str(WORKERS)]
-    started = time.perf_counter()
     subprocess.run([sys.executable, "-m", "riskmap.sweep", str(path), *options], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of its children that have ended, and of theirs."""
+    usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def measure(name: str, run: Callable[[dict[str, Any], Path], None], values: dict[str, Any]) -> dict[str, float]:
+    """Return the seconds of the clock and of the processors that all runs take, in a fresh folder."""
+    resolve("build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=resolve("build")) as folder:
+        before, started = processor_seconds(), time.perf_counter()
+        run(values, Path(folder))
+        seconds = time.perf_counter() - started
+    return {f"{name} s": seconds, f"{name} CPU s": processor_seconds() - before}
 
 
 def main() -> None:
@@ -62,12 +77,7 @@ def main() -> None:
     profile = read_profile(find_profile("smoke", NOTEBOOKS), NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     values = {name: profile[name] for name in ("cohort", "source_steps")}
     prepare_cohorts([values])
-    resolve("build").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=resolve("build")) as name:
-        folders = [Path(name) / "loop", Path(name) / "sweep"]
-        for folder in folders:
-            folder.mkdir()
-        seconds = {"loop s": run_loop(values, folders[0]), "sweep s": run_sweep(values, folders[1])}
+    seconds = measure("loop", run_loop, values) | measure("sweep", run_sweep, values)
     row = {"runs": RUNS, "cores": cores(), "workers": WORKERS, **seconds}
     row["loop / sweep"] = seconds["loop s"] / seconds["sweep s"]
     report("sweep", tuple(row), [row])

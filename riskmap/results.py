@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pandas as pd
 from IPython.display import publish_display_data
 
@@ -24,6 +23,8 @@ def keep_results(rows: pd.DataFrame) -> None:
 
 def kept_results(executed: Path) -> list[dict[str, Any]]:
     """Return the rows that an executed notebook has kept, in the order of its cells."""
+    import nbformat  # a second to load, which the kernels that keep results can do without
+
     cells = nbformat.read(executed, as_version=4).cells
     kept = [output.data[MIME] for cell in cells for output in cell.get("outputs", []) if MIME in output.get("data", {})]
     return [dict(row) for rows in kept for row in rows]
