@@ -145,7 +145,8 @@ class Parameters(BaseModel):
     def check(cls, namespace: Mapping[str, Any]) -> None:
         """Check a notebook from within, where papermill has been: ``Model.check(globals())``.
 
-        Papermill puts any name into a notebook, without a word. What it put in is found in the history of the kernel.
+        Papermill puts any name into a notebook, without a word. What it put in is found in the history of the kernel. A
+        profile serves all notebooks, so a name that only another one declares is printed and left unused.
 
         Raises:
             ParameterError: as :meth:`checked`, or the notebook's own cell lacks a parameter.
@@ -153,8 +154,12 @@ class Parameters(BaseModel):
         lacking = [name for name in cls.model_fields if name not in namespace]
         if lacking:
             raise ParameterError(f"the parameters cell lacks {', '.join(lacking)}")
-        for name in injected_names(namespace.get("In", ())):
+        unused = [name for name in injected_names(namespace.get("In", ())) if name not in cls.model_fields]
+        elsewhere = {name for model in MODELS.values() for name in model.model_fields}
+        for name in set(unused) - elsewhere:
             require_known(name, cls.model_fields, "what papermill was given")
+        if unused:
+            print(f"Not used on this page: {', '.join(unused)}")
         cls.checked({name: namespace[name] for name in cls.model_fields}, "the parameters cell")
 
     def check_together(self) -> None:

@@ -249,6 +249,13 @@ def test_notebook_finds_what_papermill_put_in():
         SourcePretraining.check(namespace)
 
 
+def test_name_that_another_page_declares_is_left_unused(tmp_path, capsys):
+    """Papermill injects a whole profile, which serves all pages."""
+    namespace = SourcePretraining().model_dump() | {"data_dir": str(tmp_path)}
+    SourcePretraining.check(namespace | {"In": ["", "# Parameters\nshots_list = [1]\nsource_steps = 6"]})
+    assert capsys.readouterr().out == "Not used on this page: shots_list\n"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
