@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data_scripts.layout import Layout, SubjectFiles, matching
 from riskmap.cohort import Task
 from riskmap.files import digest_of
+from riskmap.yaml_models import read_yaml
 
 PLACE = "{subject}"
 DESCRIPTION_FILE = "dataset.yaml"
@@ -83,13 +83,7 @@ def read_description(path: str | Path) -> Description:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} is missing; it describes the folder (see notebooks/own_data.yaml)")
-    try:
-        return Description.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, each['loc'])) or 'it'}: {_words(each)}" for each in error.errors()]
-        raise ValueError(f"{path}: {'; '.join(problems)}") from error
+    return read_yaml(path, Description)
 
 
 def own_layout(description: Description) -> Layout:
@@ -146,7 +140,3 @@ def _suffix(place: str) -> str:
 def _by_number(name: str) -> list[Any]:
     """Sort 2 before 10."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
-
-
-def _words(problem: Any) -> str:
-    return str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]

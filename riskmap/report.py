@@ -145,8 +145,7 @@ def describe_sample(frame: pd.DataFrame) -> str:
     kind = "simulated cohort" if frame["simulated"].all() else "real patients"
     return (
         f"{patients} test patients ({empty} without the target label), {seeds} seed{'s' if seeds > 1 else ''}, "
-        f"{shots} target training "
-        f"patients; {kind}"
+        f"{shots} target training patients; {kind}"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from riskmap.commands import exit_status
 from riskmap.execution import checked_parameters, declared_parameters, parameters_model, sidecar_of
 from riskmap.files import digest_of
 from riskmap.parameters import parse_text
@@ -63,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--timeout", type=float, default=1800, help="seconds that one cell may take (1800)")
     parser.add_argument("--force", action="store_true", help="run again what is already done")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> int:
         notebook = find_notebook(options.notebook)
         profile = find_profile(options.profile, NOTEBOOKS) if options.profile else None
         model = parameters_model(notebook)
@@ -71,16 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         values = prepare(notebook, profile, given)
         output = (options.out or OUTPUTS / output_name(notebook, profile, given, values)).resolve()
         run_notebook(notebook, output, profile, given, options.timeout, options.force)
-    except (ValueError, RuntimeError) as error:  # NotebookError is a RuntimeError
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped; finished training runs are kept", file=sys.stderr)
-        return 130
-    for text in result_texts(output):
-        print(f"\n{text}")
-    print(f"\nNotebook: {output}\nRecord:   {sidecar_of(output)}")
-    return 0
+        for text in result_texts(output):
+            print(f"\n{text}")
+        print(f"\nNotebook: {output}\nRecord:   {sidecar_of(output)}")
+        return 0
+
+    return exit_status(work, "finished training runs are kept")
 
 
 if __name__ == "__main__":

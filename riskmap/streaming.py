@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,49 @@ from riskmap.prediction import predict_probabilities
 from riskmap.progress import progress_bar
 from riskmap.risk import TransferRiskMap
 from riskmap.slices import slices_to_volume
+
+
+@dataclass(frozen=True)
+class _View:
+    """A frozen source network, and the patients and the task that it looks at."""
+
+    network: nn.Module
+    cohort: Cohort
+    task: Task
+    precision: str
+    patches: PatchConfig | None
+
+    def __post_init__(self) -> None:
+        # each file is read once, so that keeping it would only cost memory
+        object.__setattr__(self, "cohort", replace(self.cohort, keeps_volumes=False))
+
+    def batches(self, subject: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (source probabilities, labels) of one patient."""
+        slices = load_patients(self.cohort, [subject], self.task, self.patches)
+        window = self.patches and self.patches.size
+        first = 0
+        for probabilities in predict_probabilities(self.network, slices.images, self.precision, window=window):
+            yield probabilities, slices.labels[first : first + len(probabilities)]
+            first += len(probabilities)
+
+    def statistics(self, subject: str, num_source_classes: int) -> LeepStatistics:
+        """Return the LEEP statistics of one patient, by one thread."""
+        statistics = LeepStatistics(num_source_classes, self.cohort.targets[self.task.target].num_classes)
+        with torch_threads(1):
+            for batch in self.batches(subject):
+                statistics.update(*batch)
+        return statistics
+
+    def weights(self, subject: str, risk_map: TransferRiskMap) -> np.ndarray:
+        """Return the weight of each voxel of one patient, [X, Y, Z], by one thread."""
+        with torch_threads(1):
+            weights = [risk_map(*batch)[:, 0] for batch in self.batches(subject)]
+        if self.patches is not None:
+            return weights[0][0].numpy().astype(np.float32)
+        volume = np.zeros(self.cohort.shape, dtype=np.float32)
+        holds_brain = self.cohort.brain(subject).any(axis=(0, 1))
+        volume[..., holds_brain] = slices_to_volume(torch.cat(weights))
+        return volume
 
 
 def patient_batches(
@@ -46,21 +89,10 @@ def patient_batches(
 
     Shape: probabilities [B, C_s, *spatial]; labels [B, 1, *spatial]; spatial is (H, W) or (X, Y, Z).
     """
-    # each file is read once, so that keeping it would only cost memory
-    cohort = replace(cohort, keeps_volumes=False)
+    view = _View(network, cohort, task, precision, patches)
     for subject in subjects:
         # a generator of its own lets go of one patient before the next is read
-        yield from _batches_of(network, cohort, subject, task, precision, patches)
-
-
-def _batches_of(
-    network: nn.Module, cohort: Cohort, subject: str, task: Task, precision: str, patches: PatchConfig | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    slices = load_patients(cohort, [subject], task, patches)
-    first = 0
-    for probabilities in predict_probabilities(network, slices.images, precision, window=patches and patches.size):
-        yield probabilities, slices.labels[first : first + len(probabilities)]
-        first += len(probabilities)
+        yield from view.batches(subject)
 
 
 def stream_statistics(
@@ -92,30 +124,13 @@ def stream_statistics(
         ValueError, TypeError: ``jobs`` is no whole number of at least 1.
     """
     check_count("jobs", jobs, 1)
-    cohort = replace(cohort, keeps_volumes=False)
+    view = _View(network, cohort, task, precision, patches)
     of_patients = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(_statistics_of)(network, num_source_classes, cohort, subject, task, precision, patches)
-        for subject in subjects
+        joblib.delayed(view.statistics)(subject, num_source_classes) for subject in subjects
     )
     statistics = LeepStatistics(num_source_classes, cohort.targets[task.target].num_classes)
     for of_patient in of_patients:
         statistics.merge(of_patient)
-    return statistics
-
-
-def _statistics_of(
-    network: nn.Module,
-    num_source_classes: int,
-    cohort: Cohort,
-    subject: str,
-    task: Task,
-    precision: str,
-    patches: PatchConfig | None,
-) -> LeepStatistics:
-    statistics = LeepStatistics(num_source_classes, cohort.targets[task.target].num_classes)
-    with torch_threads(1):
-        for batch in _batches_of(network, cohort, subject, task, precision, patches):
-            statistics.update(*batch)
     return statistics
 
 
@@ -156,10 +171,9 @@ def write_risk_maps(
         "window": patches and patches.size,
     }
     folder = Path(out_dir) / f"{task.slug}_{digest_of(parameters)}"
-    cohort = replace(cohort, keeps_volumes=False)
+    view = _View(network, cohort, task, precision, patches)
     made = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(_ensure_map)(folder, network, risk_map, cohort, subject, task, precision, patches)
-        for subject in subjects
+        joblib.delayed(_ensure_map)(folder, view, risk_map, subject) for subject in subjects
     )
     shown = progress_bar(made, "risk maps", total=len(subjects), unit="patient", shown=progress)
     files = dict(zip(subjects, shown, strict=True))
@@ -167,26 +181,16 @@ def write_risk_maps(
     return folder
 
 
-def _ensure_map(
-    folder: Path,
-    network: nn.Module,
-    risk_map: TransferRiskMap,
-    cohort: Cohort,
-    subject: str,
-    task: Task,
-    precision: str,
-    patches: PatchConfig | None,
-) -> dict[str, Any]:
+def _ensure_map(folder: Path, view: _View, risk_map: TransferRiskMap, subject: str) -> dict[str, Any]:
     """Return the record of a patient's map, which is made first when it is missing or not as its record says."""
     path, record = folder / f"{subject}_risk.nii.gz", folder / f"{subject}.json"
     if record.is_file() and path.is_file():
         kept = read_json(record)
         if sha256_of_file(path) == kept["sha256"]:
             return kept
-    with torch_threads(1):
-        weights = _weights_of(network, risk_map, cohort, subject, task, precision, patches)
+    weights = view.weights(subject, risk_map)
     with atomic_path(path) as temporary:
-        nibabel.Nifti1Image(weights, cohort.affine(subject)).to_filename(temporary)
+        nibabel.Nifti1Image(weights, view.cohort.affine(subject)).to_filename(temporary)
     made = {"path": path.name, "sha256": sha256_of_file(path), "mean": float(weights.mean())}
     write_json(record, made)
     return made
@@ -197,22 +201,3 @@ def _hash_of(network: nn.Module) -> str:
     for name, weight in network.state_dict().items():
         digest.update(name.encode() + weight.cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _weights_of(
-    network: nn.Module,
-    risk_map: TransferRiskMap,
-    cohort: Cohort,
-    subject: str,
-    task: Task,
-    precision: str,
-    patches: PatchConfig | None,
-) -> np.ndarray:
-    batches = _batches_of(network, cohort, subject, task, precision, patches)
-    if patches is not None:
-        ((probabilities, labels),) = batches
-        return risk_map(probabilities, labels)[0, 0].numpy().astype(np.float32)
-    weights = np.zeros(cohort.shape, dtype=np.float32)
-    holds_brain = cohort.brain(subject).any(axis=(0, 1))
-    weights[..., holds_brain] = slices_to_volume(torch.cat([risk_map(*batch)[:, 0] for batch in batches]))
-    return weights

@@ -3,9 +3,10 @@
 import argparse
 import logging
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import dask
 from distributed import Client, LocalCluster, as_completed
 from tqdm import tqdm
 
+from riskmap.commands import exit_status
 from riskmap.execution import declared_parameters, sidecar_of
 from riskmap.files import write_json
 from riskmap.paths import PROJECT_ROOT
@@ -108,14 +110,25 @@ def _connect(stack: ExitStack, scheduler: str | None, workers: int) -> tuple[Cli
     quiet = {"distributed.nanny.pre-spawn-environ.DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
     stack.enter_context(dask.config.set(quiet))
     # the kernels are processes of their own: a limit on a worker's memory would not see theirs
-    cluster = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        memory_limit=0,
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    )
+    with _deaf_children():
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=0,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
     return stack.enter_context(Client(stack.enter_context(cluster))), max(1, cores() // workers)
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Let processes that start meanwhile ignore Ctrl-C, which a terminal sends to all: their parent ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _entry(task: Task, folder: Path, failed: Mapping[str, str]) -> dict[str, Any]:
@@ -139,20 +152,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="skip the runs that are finished")
     options = parser.parse_args(arguments)
     folder = (options.out or OUTPUTS / options.sweep.stem).resolve()
-    try:
+
+    def work() -> int:
         failed = run_sweep(
             options.sweep, folder, dict(options.parameter), options.scheduler, options.workers, options.resume
         )
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped; --resume goes on with what is missing", file=sys.stderr)
-        return 130
-    print(f"\nTable:   {folder / 'table.csv'} (and .parquet)\nSummary: {folder / 'summary.html'}")
-    for name, message in failed.items():
-        print(f"\nfailed: {name}\n{message}", file=sys.stderr)
-    return 1 if failed else 0
+        print(f"\nTable:   {folder / 'table.csv'} (and .parquet)\nSummary: {folder / 'summary.html'}")
+        for name, message in failed.items():
+            print(f"\nfailed: {name}\n{message}", file=sys.stderr)
+        return 1 if failed else 0
+
+    return exit_status(work, "--resume goes on with what is missing")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from riskmap.execution import checked_parameters, execute_notebook, is_finished, parameters_model
 from riskmap.files import digest_of
@@ -16,6 +15,7 @@ from riskmap.parameters import parse_text, require_known
 from riskmap.paths import PROJECT_ROOT
 from riskmap.run import find_notebook
 from riskmap.tutorial import NOTEBOOKS, find_profile
+from riskmap.yaml_models import read_yaml
 
 Points = dict[str, list[Any]]
 
@@ -94,20 +94,7 @@ def read_plan(path: Path) -> SweepPlan:
     Raises:
         ValueError: no such file, or its content is no sweep; the message names what is wrong.
     """
-    if not path.is_file():
-        raise ValueError(f"no sweep {path}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"{path} must hold names and values, got {type(content).__name__}")
-        for name in content:
-            require_known(str(name), SweepPlan.model_fields, str(path))
-        return SweepPlan.model_validate(content)
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, each['loc'])) or 'sweep'}: {each['msg']}" for each in error.errors()]
-        raise ValueError(f"{path}: {'; '.join(problems)}") from error
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    return read_yaml(path, SweepPlan)
 
 
 def plan_tasks(plan: SweepPlan, folder: Path, given: Mapping[str, str]) -> list[Task]:

@@ -19,7 +19,7 @@ KEYS = (
     *("task", "notebook", "executed", "cohort", "source", "target", "arm", "rate", "shots", "seed", "patient"),
     *("empty", "seconds"),
 )
-# distances, and what a source leaves unexplained; of every other measure more is better
+# distances; of every other measure more is better
 LOWER_IS_BETTER = ("hausdorff95_mm",)
 
 

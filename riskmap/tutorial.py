@@ -10,6 +10,7 @@ from typing import Any
 import nbformat
 from tqdm import tqdm
 
+from riskmap.commands import exit_status
 from riskmap.default_cohorts import ensure_cohort
 from riskmap.execution import (
     checked_parameters,
@@ -129,19 +130,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--timeout", type=float, default=1800, help="seconds that one cell may take (1800)")
     parser.add_argument("--force", action="store_true", help="run notebooks again that are already done")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> int:
         notebooks = find_notebooks(NOTEBOOKS, options.notebooks)
         profile = find_profile(options.profile, NOTEBOOKS)
         given = [(name, value) for name, value in options.parameter]
         index = run_tutorial(notebooks, profile, given, timeout=options.timeout, force=options.force)
-    except (ValueError, RuntimeError) as error:  # NotebookError is a RuntimeError
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped; the next call goes on after the last finished notebook", file=sys.stderr)
-        return 130
-    print(f"\nPages: {index}")
-    return 0
+        print(f"\nPages: {index}")
+        return 0
+
+    return exit_status(work, "the next call goes on after the last finished notebook")
 
 
 if __name__ == "__main__":

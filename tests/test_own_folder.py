@@ -85,7 +85,7 @@ def test_another_description_is_another_cohort(own, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"imagse": {}}, r"imagse: Extra inputs"),
+        ({"imagse": {}}, r"unknown parameter 'imagse' in .*did you mean 'images'\?"),
         ({"label": "labels/P.nii.gz"}, r"'labels/P.nii.gz' must hold \{subject\}"),
         ({"label": "labels/{subject}.png"}, r"must hold \{subject\} and end in one of .nii, .nii.gz, .hdr"),
         ({"images": {"t1ce": "{subject}.nii"}}, r"modality 't1ce' must be written 'T1ce'"),
@@ -108,7 +108,7 @@ def test_what_is_wrong_in_a_description_is_named(own, change, message):
 
 def test_a_missing_or_broken_description_is_named(own):
     (own / "dataset.yaml").write_text("images: [")
-    with pytest.raises(ValueError, match=r"dataset\.yaml is no YAML"):
+    with pytest.raises(ValueError, match=r"dataset\.yaml is not valid YAML"):
         own_folder(own, "", "")
     (own / "dataset.yaml").unlink()
     with pytest.raises(ValueError, match=r"dataset\.yaml is missing; .*own_data\.yaml"):
