@@ -20,7 +20,6 @@ from riskmap.files import write_json
 from riskmap.paths import PROJECT_ROOT
 from riskmap.progress import progress_bar
 from riskmap.sweep_plan import SweepPlan, Task, plan_tasks, read_plan, run_task
-from riskmap.sweep_summary import write_summary, write_table
 from riskmap.tutorial import prepare_cohorts
 
 OUTPUTS = PROJECT_ROOT / "build" / "sweeps"
@@ -40,8 +39,10 @@ def run_tasks(tasks: Sequence[Task], client: Client, plan: SweepPlan, threads: i
     try:
         for task in tasks:
             needed = [futures[name] for name in task.needs if name in futures]
+            # the first part of a key tells Dask what takes equally long: only then does an idle worker take a run over
+            key = (task.notebook.stem, task.name)
             futures[task.name] = client.submit(
-                run_task, task, plan.time_limit, threads, *needed, key=task.name, retries=plan.retries, pure=False
+                run_task, task, plan.time_limit, threads, *needed, key=key, retries=plan.retries, pure=False
             )
         names = {future.key: name for name, future in futures.items()}
         failed: dict[str, str] = {}
@@ -96,6 +97,8 @@ def run_sweep(
         with ExitStack() as stack:
             client, threads = _connect(stack, scheduler, workers or min(cores(), len(missing)))
             failed = run_tasks(missing, client, plan, threads)
+    from riskmap.sweep_summary import write_summary, write_table  # loads torch, which the start can do without
+
     table = write_table([task for task in tasks if task.name not in failed], folder)
     write_json(folder / "sweep.json", {"swept": plan.swept, "tasks": [_entry(task, folder, failed) for task in tasks]})
     write_summary(path.stem, table, plan.swept, failed, folder)
@@ -108,7 +111,9 @@ def _connect(stack: ExitStack, scheduler: str | None, workers: int) -> tuple[Cli
         return stack.enter_context(Client(scheduler, timeout=30)), 1
     # a worker would log every failure with its traceback into the bar; the message comes at the end
     quiet = {"distributed.nanny.pre-spawn-environ.DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
-    stack.enter_context(dask.config.set(quiet))
+    # no run waits behind another while a worker is idle
+    one_each = {"distributed.scheduler.worker-saturation": 1.0}
+    stack.enter_context(dask.config.set(quiet | one_each))
     # the kernels are processes of their own: a limit on a worker's memory would not see theirs
     with _deaf_children():
         cluster = LocalCluster(

@@ -11,14 +11,17 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from dask.utils import key_split
+from distributed import Client, LocalCluster, get_worker
 from test_execution import write_notebook
 
+from riskmap import sweep
 from riskmap.execution import sidecar_of
 from riskmap.files import read_json
 from riskmap.paths import PROJECT_ROOT
 from riskmap.plots_sweeps import draw_effect
 from riskmap.sweep_links import linked_table
-from riskmap.sweep_plan import plan_tasks, read_plan
+from riskmap.sweep_plan import Task, plan_tasks, read_plan
 from riskmap.sweep_table import (
     by_other_parameters,
     effect_of,
@@ -182,6 +185,27 @@ def test_published_sweep_is_what_its_file_says(tmp_path):
 
 
 # ---- one machine as a cluster
+
+KINDS = []
+
+
+def stand_in(task: Task, time_limit: float, threads: int, *needed: str) -> str:
+    """In place of a notebook: note what Dask takes this run for."""
+    KINDS.append(key_split(get_worker().get_current_task()))
+    return task.name
+
+
+def test_runs_of_a_notebook_are_of_one_kind_to_dask(tmp_path, monkeypatch):
+    """It learns how long a kind takes; of kinds that it meets once it left some on a busy worker, another idle."""
+    chain = [write_notebook(tmp_path / name, parameters="seed = 0") for name in ("01_a.ipynb", "02_b.ipynb")]
+    plan = read_plan(write_sweep(tmp_path / "s.yaml", notebooks=[*map(str, chain)], grid={"seed": [0, 1, 2]}))
+    monkeypatch.setattr(sweep, "run_task", stand_in)
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        assert sweep.run_tasks(plan_tasks(plan, tmp_path, {}), client, plan, 1) == {}
+    assert sorted(KINDS) == ["01_a"] * 3 + ["02_b"] * 3
 
 
 def start(*arguments: str) -> subprocess.Popen:
