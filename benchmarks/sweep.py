@@ -1,17 +1,21 @@
 """A sweep on two workers beside a plain loop of papermill, over the same small runs of page 1.
 
-The loop is what a reader would write: one notebook after another, torch with as many threads as it likes. The sweep
-has two workers and one torch thread each; its time is that of the whole command, from Python's start to the last
+The loop is what a reader would write: one notebook after another, torch with as many threads as it likes. Two such
+loops of half the runs each, started together with one torch thread each, show what the machine itself can gain. The
+sweep has two workers and one torch thread each; its time is that of the whole command, from Python's start to the last
 figure of the summary. The seconds of the processors stand beside those of the clock: neighbours on a shared machine
 change the latter alone.
 """
 
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +33,9 @@ RUNS = 12
 WORKERS = 2
 
 
-def run_loop(values: dict[str, Any], folder: Path) -> None:
+def run_loop(values: dict[str, Any], folder: Path, seeds: Iterable[int] = range(RUNS)) -> None:
     """Run each seed with papermill, one after another."""
-    for seed in range(RUNS):
+    for seed in seeds:
         papermill.execute_notebook(
             str(NOTEBOOK),
             str(folder / f"{seed}.ipynb"),
@@ -41,6 +45,18 @@ def run_loop(values: dict[str, Any], folder: Path) -> None:
             cwd=str(NOTEBOOKS),
             progress_bar=False,
         )
+
+
+def use_one_thread() -> None:
+    """Let the kernels that this process starts use one torch thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def run_loops(values: dict[str, Any], folder: Path) -> None:
+    """Run the same seeds as loops side by side, one torch thread each, and nothing that binds them together."""
+    shares = [range(first, RUNS, WORKERS) for first in range(WORKERS)]
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn"), initializer=use_one_thread) as pool:
+        list(pool.map(run_loop, [values] * WORKERS, [folder] * WORKERS, shares))
 
 
 def run_sweep(values: dict[str, Any], folder: Path) -> None:
@@ -73,11 +89,12 @@ def measure(name: str, run: Callable[[dict[str, Any], Path], None], values: dict
 
 
 def main() -> None:
-    """Run both and report how many times faster the sweep is."""
+    """Run all three and report how many times faster than the loop the others are."""
     profile = read_profile(find_profile("smoke", NOTEBOOKS), NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     values = {name: profile[name] for name in ("cohort", "source_steps")}
     prepare_cohorts([values])
-    seconds = measure("loop", run_loop, values) | measure("sweep", run_sweep, values)
+    seconds = measure("loop", run_loop, values)
+    seconds |= measure("2 loops", run_loops, values) | measure("sweep", run_sweep, values)
     row = {"runs": RUNS, "cores": cores(), "workers": WORKERS, **seconds}
-    row["loop / sweep"] = seconds["loop s"] / seconds["sweep s"]
+    row |= {f"loop / {name}": seconds["loop s"] / seconds[f"{name} s"] for name in ("2 loops", "sweep")}
     report("sweep", tuple(row), [row])

@@ -1,14 +1,13 @@
 """Figures of sweeps; as in ``riskmap.plots``, ``plot_*`` draws into given axes and returns them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from riskmap.arms import ARMS
 from riskmap.plots import BLUE, GREEN, ORANGE, SKY, arm_style
 from riskmap.sweep_table import by_other_parameters, effect_of
 
@@ -17,7 +16,9 @@ _COLUMNS = 3
 _MOST_PANELS = 6
 
 
-def plot_effect(ax: Axes, effect: pd.DataFrame, *, parameter: str, measure: str) -> Axes:
+def plot_effect(
+    ax: Axes, effect: pd.DataFrame, *, parameter: str, measure: str, titles: Mapping[str, str] | None = None
+) -> Axes:
     """Draw a measure against a swept parameter, one line per group, with bars from the lowest to the highest seed.
 
     Values that are names, not numbers, get marks without lines.
@@ -27,7 +28,9 @@ def plot_effect(ax: Axes, effect: pd.DataFrame, *, parameter: str, measure: str)
         effect: columns group, value, mean, low, high, as :func:`riskmap.sweep_table.effect_of` returns them.
         parameter: name of the parameter, below the axis.
         measure: name of the measure, with its unit if it has one.
+        titles: of those groups that are arms; they are drawn in their own colours.
     """
+    titles = titles or {}
     values: Sequence[str] = list(dict.fromkeys(effect["value"]))
     groups = list(dict.fromkeys(effect["group"]))
     # between two names there is nothing that a line could stand for
@@ -37,8 +40,8 @@ def plot_effect(ax: Axes, effect: pd.DataFrame, *, parameter: str, measure: str)
         where = np.arange(len(values)) + (place - (len(groups) - 1) / 2) * 0.07
         spread = np.abs(rows[["low", "high"]].to_numpy(dtype=float).T - rows["mean"].to_numpy(dtype=float))
         plain = ((BLUE, ORANGE, SKY, GREEN)[place % 4], "o")
-        colour, marker = arm_style(group) if group in ARMS else plain
-        label = ARMS[group].title if group in ARMS else group
+        colour, marker = arm_style(group) if group in titles else plain
+        label = titles.get(group, group)
         style = {"color": colour, "marker": marker, "linestyle": line, "capsize": 3}
         ax.errorbar(where, rows["mean"], yerr=spread, label=label, **style)
     ax.set_xticks(range(len(values)), values)
@@ -57,6 +60,7 @@ def draw_effect(table: pd.DataFrame, parameter: str, measure: str) -> Figure:
     """
     rows = table.dropna(subset=[measure])
     settings = by_other_parameters(rows, parameter)
+    titles = _arm_titles() if "arm" in rows else None
     if len(settings) > _MOST_PANELS:
         settings = {"averaged over the other parameters": rows}
     columns = min(len(settings), _COLUMNS)
@@ -67,7 +71,7 @@ def draw_effect(table: pd.DataFrame, parameter: str, measure: str) -> Figure:
     for ax, (title, part) in zip(grid.flat, settings.items(), strict=False):
         effect = effect_of(part, parameter, measure)
         counts |= set(effect["seeds"])
-        plot_effect(ax, effect, parameter=parameter, measure=measure).set_title(title, fontsize=10)
+        plot_effect(ax, effect, parameter=parameter, measure=measure, titles=titles).set_title(title, fontsize=10)
     for ax in grid.flat[len(settings) :]:
         ax.set_visible(False)
     for ax in grid[:, 1:].flat:
@@ -77,6 +81,12 @@ def draw_effect(table: pd.DataFrame, parameter: str, measure: str) -> Figure:
     if len(labels) > 1:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)
     return figure
+
+
+def _arm_titles() -> dict[str, str]:
+    from riskmap.arms import ARMS  # loads torch, which sweeps without arms can do without
+
+    return {name: arm.title for name, arm in ARMS.items()}
 
 
 def _numbers(counts: set[int]) -> str:
