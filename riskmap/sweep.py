@@ -20,7 +20,6 @@ from riskmap.files import write_json
 from riskmap.paths import PROJECT_ROOT
 from riskmap.progress import progress_bar
 from riskmap.sweep_plan import SweepPlan, Task, plan_tasks, read_plan, run_task
-from riskmap.sweep_summary import write_summary, write_table
 from riskmap.tutorial import prepare_cohorts
 
 OUTPUTS = PROJECT_ROOT / "build" / "sweeps"
@@ -98,6 +97,8 @@ def run_sweep(
         with ExitStack() as stack:
             client, threads = _connect(stack, scheduler, workers or min(cores(), len(missing)))
             failed = run_tasks(missing, client, plan, threads)
+    from riskmap.sweep_summary import write_summary, write_table  # loads figures, which the start can do without
+
     table = write_table([task for task in tasks if task.name not in failed], folder)
     write_json(folder / "sweep.json", {"swept": plan.swept, "tasks": [_entry(task, folder, failed) for task in tasks]})
     write_summary(path.stem, table, plan.swept, failed, folder)
