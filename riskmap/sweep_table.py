@@ -49,6 +49,12 @@ def read_tasks(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(read_json(path)["tasks"])
 
 
+def sample_rows(table: pd.DataFrame, most: int = 5) -> pd.DataFrame:
+    """Return a few rows, the same at each call, with the columns in which the table's rows differ."""
+    differing = table.columns[table.nunique(dropna=False) > 1].difference(["task", "executed", "seconds"], sort=False)
+    return table[differing].sample(min(most, len(table)), random_state=0).sort_index()
+
+
 def measures_of(table: pd.DataFrame) -> list[str]:
     """Return the columns that hold measured numbers."""
     numbers = table.select_dtypes("number").columns

@@ -28,6 +28,7 @@ from riskmap.sweep_table import (
     ranking,
     read_table,
     read_tasks,
+    sample_rows,
     varied,
     winners,
 )
@@ -145,6 +146,14 @@ def test_of_distances_the_smaller_is_better():
         winners(distances.loc[distances["param_source"] == "T1"], "rate", "hausdorff95_mm")["wins"].tolist()
         == [2, 0] * 2
     )
+
+
+def test_sample_shows_what_differs_and_takes_short_tables():
+    table = small_table(cohort="tiny", task="a")
+    shown = sample_rows(table)
+    assert list(shown.columns) == ["param_rate", "param_source", "arm", "seed", "dice"]
+    assert len(shown) == 5
+    assert sorted(sample_rows(table.head(2))["seed"]) == [0, 1]
 
 
 def test_effect_has_a_panel_for_each_setting_of_the_others():
