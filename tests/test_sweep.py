@@ -275,8 +275,10 @@ def test_interrupt_and_kill_lose_only_what_was_in_progress(tmp_path):
     def call_until(count: int, stop) -> tuple[int, str]:
         """Start the sweep in a group of its own, stop it when so many runs are finished, and wait for its processes."""
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            # a shell starts what runs behind it with Ctrl-C ignored, and children keep that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
         try:
             wait_for(lambda: len(finished()) >= count, 250, f"{count} finished runs")
             family = psutil.Process(process.pid).children(recursive=True)
