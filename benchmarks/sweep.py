@@ -94,7 +94,7 @@ def main() -> None:
     values = {name: profile[name] for name in ("cohort", "source_steps")}
     prepare_cohorts([values])
     seconds = measure("loop", run_loop, values)
-    seconds |= measure("2 loops", run_loops, values) | measure("sweep", run_sweep, values)
+    seconds |= measure(f"{WORKERS} loops", run_loops, values) | measure("sweep", run_sweep, values)
     row = {"runs": RUNS, "cores": cores(), "workers": WORKERS, **seconds}
-    row |= {f"loop / {name}": seconds["loop s"] / seconds[f"{name} s"] for name in ("2 loops", "sweep")}
+    row |= {f"loop / {name}": seconds["loop s"] / seconds[f"{name} s"] for name in (f"{WORKERS} loops", "sweep")}
     report("sweep", tuple(row), [row])
