@@ -66,6 +66,20 @@ def peak_memory_mb() -> float | None:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
+def gpu_name() -> str | None:
+    """Return the name of the NVIDIA GPU that this process has computed on, None where it used none."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_initialized() else None
+
+
+def peak_gpu_memory_mb() -> float | None:
+    """Return the most memory that tensors of this process have taken on its NVIDIA GPU in MB, None where it used none."""
+    import torch
+
+    return round(torch.cuda.max_memory_allocated() / 2**20, 1) if torch.cuda.is_initialized() else None
+
+
 def write_record(
     path: Path, kind: str, parameters: Mapping[str, Any], results: Mapping[str, Any], started: float
 ) -> dict:
@@ -85,12 +99,17 @@ def write_record(
         "kind": kind,
         "parameters": dict(parameters),
         "results": dict(results),
-        "cost": {"seconds": round(time.perf_counter() - started, 2), "peak_memory_mb": peak_memory_mb()},
+        "cost": {
+            "seconds": round(time.perf_counter() - started, 2),
+            "peak_memory_mb": peak_memory_mb(),
+            "peak_gpu_memory_mb": peak_gpu_memory_mb(),
+        },
         "environment": {
             "versions": versions(),
             "git_revision": git_revision(),
             "platform": platform.platform(),
             "processor": processor_name(),
+            "gpu": gpu_name(),
             "threads": torch.get_num_threads(),
         },
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -18,7 +18,7 @@ import numpy as np
 from riskmap import __version__
 from riskmap.arms import TargetData, get_arm
 from riskmap.cohort import Cohort, Task
-from riskmap.compute import torch_threads
+from riskmap.compute import choose_device, torch_threads
 from riskmap.files import alone_with, atomic_path, digest_of, read_json
 from riskmap.loss import RiskWeightedLoss
 from riskmap.networks import (
@@ -93,12 +93,12 @@ class Run:
         with np.load(self.folder / "predictions.npz", allow_pickle=False) as archive:
             return dict(archive)
 
-    def network(self) -> SegmentationNetwork:
-        """Return the trained network, on the CPU and in eval mode."""
+    def network(self, device: str = "cpu") -> SegmentationNetwork:
+        """Return the trained network in eval mode, on a device that :func:`riskmap.compute.choose_device` knows."""
         parameters = self.record["parameters"]
         network = build_network(parameters["num_classes"], _network_config(parameters["network"]))
         load_weights(network, self.folder / "weights.pt")
-        return network.eval()
+        return network.to(choose_device(device)).eval()
 
 
 Ensure = Callable[..., Run]
@@ -183,16 +183,16 @@ def _make_transfer(
     arm, task = get_arm(spec.arm), Task.parse(spec.task)
     num_classes = parameters["num_classes"]
     subjects = choose_patients(cohort, spec.shots, spec.seed)
-    patches, window = spec.training.patches, spec.training.window
+    patches, window, device = spec.training.patches, spec.training.window, spec.training.device
     slices = load_patients(cohort, subjects, task, patches)
     source, scratch = None, None
     if arm.starts == "source":
-        source = ensure_source(spec.source, cohort, out_dir, progress=False).network()
+        source = ensure_source(spec.source, cohort, out_dir, progress=False).network(device)
         network = transfer_network(source, num_classes, spec.source.network, spec.seed)
     else:
         network = build_network(num_classes, spec.source.network, spec.seed)
     if arm.needs_scratch:
-        scratch = ensure_transfer(_scratch_of(spec), cohort, out_dir, progress=False).network()
+        scratch = ensure_transfer(_scratch_of(spec), cohort, out_dir, progress=False).network(device)
     data = TargetData(slices, num_classes, source, spec.seed, spec.training.precision, scratch, window)
     design = arm.design(data)
     validation = load_patients(cohort, cohort.part("target_val"), task, patches)

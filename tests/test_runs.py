@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from riskmap import publish, report, runs
+from riskmap.arms import TargetData
+from riskmap.compute import choose_device
 from riskmap.files import digest_of, read_json, write_json
 from riskmap.networks import NetworkConfig
-from riskmap.runs import SourceSpec, TransferSpec, choose_patients, ensure_source, ensure_transfers
+from riskmap.runs import SourceSpec, TransferSpec, choose_patients, ensure_source, ensure_transfer, ensure_transfers
 from riskmap.training import TrainingConfig
 
 SHORT = TrainingConfig(steps=4, batch_size=4, validations=1, device="cpu", precision="float32")
@@ -91,6 +93,23 @@ def test_the_network_of_a_run_gives_its_predictions_again(made, tiny_cohort):
     subject = tiny_cohort.part("target_test")[0]
     again = runs.predict_patients(run.network(), tiny_cohort, [subject], runs.Task.parse("T1ce:TC"), "float32")
     assert np.array_equal(again[subject], run.predictions()[subject])
+
+
+def test_an_arm_looks_at_its_source_where_it_trains(tiny_cohort, tmp_path, monkeypatch):
+    """On a GPU that is there, which the record then names: a volume's softmax takes minutes on one thread."""
+    look, seen = TargetData.probabilities_of, []
+
+    def probabilities_of(data, network):
+        seen.append(next(network.parameters()).device.type)
+        return look(data, network)
+
+    monkeypatch.setattr(TargetData, "probabilities_of", probabilities_of)
+    device, training = choose_device().type, replace(SHORT, device="auto")
+    spec = TransferSpec(replace(SOURCE, training=training), "T1ce:TC", "risk_map_paper", 1, 0, training)
+    run = ensure_transfer(spec, tiny_cohort, tmp_path, progress=False)
+    assert set(seen) == {device}
+    assert (run.record["environment"]["gpu"] is None) == (device != "cuda")
+    assert bool(run.record["cost"]["peak_gpu_memory_mb"]) == (device == "cuda")
 
 
 def test_sources_are_scored_on_their_validation_patients(made, tiny_cohort):
