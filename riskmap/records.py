@@ -74,7 +74,7 @@ def gpu_name() -> str | None:
 
 
 def peak_gpu_memory_mb() -> float | None:
-    """Return the most memory that tensors of this process have taken on its NVIDIA GPU in MB, None where it used none."""
+    """Return the most memory in MB that tensors of this process took on its NVIDIA GPU, None where it used none."""
     import torch
 
     return round(torch.cuda.max_memory_allocated() / 2**20, 1) if torch.cuda.is_initialized() else None
