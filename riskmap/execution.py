@@ -46,8 +46,11 @@ class CurrentInterpreter(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        """Return the kernel of this interpreter."""
-        return KernelSpec(**get_kernel_dict())
+        """Return the kernel of this interpreter, which keeps its figures in the notebook.
+
+        The environment of a machine without a screen often names another backend, with which figures would be lost.
+        """
+        return KernelSpec(**get_kernel_dict(), env={"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
 
 
 def declared_parameters(notebook: Path) -> dict[str, Any]:

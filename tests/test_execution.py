@@ -63,6 +63,14 @@ def test_profile_and_parameters_reach_the_notebook(finished):
     assert record["parameters"] == {"steps": 5, "rate": 2}
 
 
+def test_figures_are_kept_whatever_backend_the_environment_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    notebook = write_notebook(tmp_path / "00_figure.ipynb", "import matplotlib.pyplot as plt\nplt.plot([1, 2]);")
+    execute_notebook(notebook, tmp_path / "out.ipynb", timeout=60)
+    outputs = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1].outputs
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
 def test_finished_run_is_marked_and_clean(finished):
     notebook, output, _, record, progress = finished
     assert read_json(execution.sidecar_of(output)) == record
