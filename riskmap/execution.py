@@ -127,7 +127,7 @@ def execute_notebook(
     output: Path,
     profile: Path | None = None,
     parameters: Mapping[str, Any] | None = None,
-    timeout: float = 600,
+    timeout: float | None = None,
     progress: Progress | None = None,
     time_limit: float | None = None,
 ) -> dict[str, Any]:
@@ -138,9 +138,9 @@ def execute_notebook(
         output: the executed copy. ``<output>.json`` is written last and marks a finished run.
         profile: YAML file of values for all notebooks; this one gets those that it declares.
         parameters: values for this notebook; they win over the profile.
-        timeout: seconds that one cell may take.
+        timeout: seconds that one cell may take; None: as long as it needs.
         progress: called with the number of cells done and the number of cells, after each cell.
-        time_limit: seconds that the whole notebook may take.
+        time_limit: seconds that the whole notebook may take; None: as long as it needs.
 
     Returns:
         The content of the sidecar file.
@@ -229,18 +229,18 @@ def _run(
 
 @dataclass
 class Limits:
-    """How many seconds each cell, and the whole notebook from now on, may take."""
+    """How many seconds each cell, and the whole notebook from now on, may take; None is no limit."""
 
-    cell: float
+    cell: float | None
     notebook: float | None = None
     started: float = field(default_factory=time.monotonic)
 
-    def of_cell(self, cell: Any) -> float:
+    def of_cell(self, cell: Any) -> float | None:
         """Return the seconds that the next cell may take."""
         if self.notebook is None:
             return self.cell
-        left = self.started + self.notebook - time.monotonic()
-        return min(self.cell, max(left, 0.1))  # nbclient takes 0 for no limit
+        left = max(self.started + self.notebook - time.monotonic(), 0.1)  # nbclient takes 0 for no limit
+        return left if self.cell is None else min(self.cell, left)
 
     def text(self) -> str:
         """Say which limit has been reached."""

@@ -58,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one notebook from the command line and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m riskmap.run", description=__doc__)
     parser.add_argument("notebook", help="number (03), name or path")
-    parser.add_argument("-f", "--profile", help="smoke, teach, or the path of a YAML file of parameters")
+    parser.add_argument("-f", "--profile", help="smoke, teach, full, or the path of a YAML file of parameters")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     parser.add_argument("-o", "--out", type=Path, help="the executed notebook (a name below build/reruns)")
-    parser.add_argument("--timeout", type=float, default=1800, help="seconds that one cell may take (1800)")
+    parser.add_argument("--timeout", type=float, help="seconds that one cell may take (no limit)")
     parser.add_argument("--force", action="store_true", help="run again what is already done")
     options = parser.parse_args(arguments)
 

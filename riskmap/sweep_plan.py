@@ -146,5 +146,5 @@ def run_task(task: Task, time_limit: float, threads: int, *needed: str) -> str:
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for the kernel, which is a process of its own
     if not task.finished():
-        execute_notebook(task.notebook, task.output, None, task.values, time_limit, time_limit=time_limit)
+        execute_notebook(task.notebook, task.output, None, task.values, time_limit=time_limit)
     return task.name

@@ -25,6 +25,8 @@ from riskmap.parameters import parse_text, require_known
 from riskmap.paths import PROJECT_ROOT
 
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
+BUILD = PROJECT_ROOT / "build"
+PROFILE = "teach"
 
 
 def find_notebooks(folder: Path, numbers: Sequence[str] | None = None) -> list[Path]:
@@ -49,6 +51,11 @@ def find_profile(name: str, folder: Path) -> Path:
     raise ValueError(f"no profile {name!r}; there are {', '.join(known)}, or give the path of a YAML file")
 
 
+def build_folder(profile: Path) -> Path:
+    """Return where the tutorial with this profile is built: no other replaces the pages of ``make tutorial``."""
+    return BUILD if profile == NOTEBOOKS / "profiles" / f"{PROFILE}.yaml" else BUILD / "profiles" / profile.stem
+
+
 def share_parameters(notebooks: Sequence[Path], given: Sequence[tuple[str, str]]) -> dict[Path, dict[str, Any]]:
     """Return each notebook's values from the command line: those that it declares, of the declared type."""
     models = {notebook: parameters_model(notebook) for notebook in notebooks}
@@ -69,7 +76,12 @@ def prepare_cohorts(parameters: Iterable[Mapping[str, Any]]) -> None:
 
 
 def run_notebook(
-    notebook: Path, output: Path, profile: Path | None, parameters: Mapping[str, Any], timeout: float, force: bool
+    notebook: Path,
+    output: Path,
+    profile: Path | None,
+    parameters: Mapping[str, Any],
+    timeout: float | None,
+    force: bool,
 ) -> None:
     """Run one notebook with a bar of its cells, unless a finished run of the very same thing is there."""
     if not force and is_finished(notebook, output, profile, parameters):
@@ -99,8 +111,8 @@ def run_tutorial(
     notebooks: Sequence[Path],
     profile: Path,
     given: Sequence[tuple[str, str]] = (),
-    build: Path = PROJECT_ROOT / "build",
-    timeout: float = 1800,
+    build: Path = BUILD,
+    timeout: float | None = None,
     force: bool = False,
 ) -> Path:
     """Make the data, run the notebooks in order, print their results, write the pages and return their contents.
@@ -124,10 +136,11 @@ def run_tutorial(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the tutorial from the command line and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m riskmap.tutorial", description=__doc__)
-    parser.add_argument("--profile", default="teach", help="teach, smoke, or the path of a YAML file of parameters")
+    profiles = "teach, smoke, full, or the path of a YAML file of parameters"
+    parser.add_argument("--profile", default=PROFILE, help=profiles)
     parser.add_argument("--notebooks", nargs="+", metavar="NN", help="only these, by number: 00 03")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    parser.add_argument("--timeout", type=float, default=1800, help="seconds that one cell may take (1800)")
+    parser.add_argument("--timeout", type=float, help="seconds that one cell may take (no limit)")
     parser.add_argument("--force", action="store_true", help="run notebooks again that are already done")
     options = parser.parse_args(arguments)
 
@@ -135,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         notebooks = find_notebooks(NOTEBOOKS, options.notebooks)
         profile = find_profile(options.profile, NOTEBOOKS)
         given = [(name, value) for name, value in options.parameter]
-        index = run_tutorial(notebooks, profile, given, timeout=options.timeout, force=options.force)
+        index = run_tutorial(notebooks, profile, given, build_folder(profile), options.timeout, options.force)
         print(f"\nPages: {index}")
         return 0
 

@@ -16,6 +16,7 @@ from riskmap.files import read_json
 from riskmap.formulas import formula_to_html
 from riskmap.html_pages import Page, export_html, write_index
 from riskmap.parameters import model_of, parse_text
+from riskmap.paths import PROJECT_ROOT
 
 PARAMETERS = 'steps = 3\nrate = 1.0e-3\nname = "x"\nflag = True\nextra = None'
 RESULT = "import os, sys\nprint(steps, rate, os.getcwd(), sys.executable)"
@@ -348,6 +349,15 @@ def test_tutorial_runs_once_and_shows_results_and_pages(course, tmp_path, capsys
     tutorial.run_tutorial(notebooks[1:], profile, [("steps", "7")], build=tmp_path / "build")
     assert "01_second: already done" in capsys.readouterr().out
     assert "00_first.html" in index.read_text()
+
+
+def test_pages_of_another_profile_lie_beside_those_of_the_tutorial(monkeypatch):
+    """``--profile smoke`` replaced pages that had taken minutes, and showed its numbers in their place."""
+    asked = []
+    monkeypatch.setattr(tutorial, "run_tutorial", lambda notebooks, profile, given, build, *_: asked.append(build))
+    for profile in ([], ["--profile", "teach"], ["--profile", "smoke"]):
+        assert tutorial.main([*profile, "--notebooks", "03"]) == 0
+    assert asked == [PROJECT_ROOT / "build", PROJECT_ROOT / "build", PROJECT_ROOT / "build" / "profiles" / "smoke"]
 
 
 @pytest.mark.parametrize("given", [("stps", "7"), ("steps", "many")])
