@@ -13,6 +13,7 @@ from notebook_rules import violations
 
 from data_scripts.prepare import prepare
 from riskmap.execution import declared_parameters, execute_notebook, read_profile
+from riskmap.files import read_json
 from riskmap.html_pages import export_html
 from riskmap.paths import PROJECT_ROOT
 
@@ -178,6 +179,15 @@ def test_profile_fits_the_notebooks(profile):
         for name, default in declared_parameters(notebook).items():
             if name in values and default is not None:
                 assert isinstance(values[name], (type(default), int) if type(default) is float else type(default))
+
+
+@by_name
+def test_notebook_takes_no_longer_than_it_says(notebook):
+    """By the times of a whole run of the tutorial, which ``python -m riskmap.publish --cost`` has written down."""
+    opening = nbformat.read(notebook, as_version=4).cells[0].source
+    (minutes,) = re.findall(r"at most\s(\d+) minutes? on two CPU cores", opening)
+    seconds = read_json(PROJECT_ROOT / "results" / "cost.json")["seconds"]
+    assert seconds[notebook.stem] <= 60 * int(minutes)
 
 
 def test_profiles_are_plain_values():
