@@ -55,6 +55,11 @@ def cohort_commands(name: str, data_dir: Path) -> list[list[str]]:
     return [simulate, [*prepare, *recipe.prepare_options]]
 
 
+def has_cohort(name: str, data_dir: str | Path = "build/data") -> bool:
+    """Tell whether a cohort is there, prepared to its end."""
+    return (resolve(data_dir) / "prepared" / name / "manifest.json").is_file()
+
+
 def ensure_cohort(name: str, data_dir: str | Path = "build/data") -> Path:
     """Return the folder of a prepared cohort; a default one that is missing is simulated and prepared first.
 
@@ -67,7 +72,7 @@ def ensure_cohort(name: str, data_dir: str | Path = "build/data") -> Path:
         RuntimeError: a command failed; its own message stands above in the terminal.
     """
     folder = resolve(data_dir) / "prepared" / name
-    if (folder / "manifest.json").is_file():
+    if has_cohort(name, data_dir):
         return folder
     if name not in DEFAULT_COHORTS:
         raise ValueError(
@@ -75,7 +80,7 @@ def ensure_cohort(name: str, data_dir: str | Path = "build/data") -> Path:
             f"Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}"
         )
     with alone_with(folder):
-        if not (folder / "manifest.json").is_file():  # else another process has just made it
+        if not has_cohort(name, data_dir):  # else another process has just made it
             _make_cohort(name, data_dir)
     return folder
 

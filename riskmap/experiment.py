@@ -14,7 +14,8 @@ from typing import Any
 
 from riskmap.arms import ARMS
 from riskmap.cohort import Cohort
-from riskmap.default_cohorts import ensure_cohort
+from riskmap.commands import exit_status
+from riskmap.default_cohorts import ensure_cohort, has_cohort
 from riskmap.files import read_json, write_json
 from riskmap.harm import comparisons, count_harm
 from riskmap.paths import RESULTS, resolve
@@ -38,6 +39,7 @@ class Experiment:
 
     def __init__(self, plan: Plan, data_dir: Path, out_dir: Path, results_dir: Path = RESULTS, jobs: int = 2) -> None:
         self.plan = plan
+        self.data_dir = data_dir
         self.out_dir = out_dir
         self.results_dir = results_dir / plan.name
         self.jobs = jobs
@@ -94,7 +96,13 @@ class Experiment:
         }
 
     def describe(self) -> str:
-        """Return how many runs each step has and how many are missing; rates not chosen yet count as the highest."""
+        """Return how many runs each step has and how many are missing; rates not chosen yet count as the highest.
+
+        Runs are named by their data, so that while a cohort is missing only that can be said: none is made here.
+        """
+        absent = [name for name in self.plan.cohorts if not has_cohort(name, self.data_dir)]
+        if absent:
+            return f"cohorts that are made first: {', '.join(absent)}; which runs are missing shows only then"
         path = self.results_dir / "rates.json"
         chosen = {arm: row["chosen"] for arm, row in read_json(path).items()} if path.exists() else {}
         rates = {arm: chosen.get(arm, self.plan.rates[-1]) for arm in self.plan.tuning.arms}
@@ -189,17 +197,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--jobs must be at least 1, got {options.jobs}")
     folders = (resolve(folder) for folder in (options.data, options.out, options.results))
     experiment = Experiment(PLANS[options.plan], *folders, options.jobs)
-    if options.dry_run:
-        print(experiment.describe())
-        return 0
-    try:
+
+    def work() -> int:
+        if options.dry_run:
+            print(experiment.describe())
+            return 0
         experiment.run()
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
-    spent = read_json(experiment.results_dir / "cost.json")
-    print("{runs} runs took {seconds} s, which is {hours} h with {jobs} side by side".format(**spent))
-    return 0
+        spent = read_json(experiment.results_dir / "cost.json")
+        print("{runs} runs took {seconds} s, which is {hours} h with {jobs} side by side".format(**spent))
+        return 0
+
+    return exit_status(work, "the same command goes on where it stopped")
 
 
 if __name__ == "__main__":

@@ -102,6 +102,12 @@ class Plan:
         """What is run with the chosen learning rates, in the order in which it is made."""
         return (self.main, self.controls, *self.few_shots)
 
+    @property
+    def cohorts(self) -> tuple[str, ...]:
+        """The names of all cohorts, in the order in which they are needed."""
+        blocks = (self.tuning, *self.blocks, self.every_rate)
+        return tuple(dict.fromkeys(pair.cohort for block in blocks for pair in block.pairs))
+
     def spec(self, pair: Pair, arm: str, shots: int, seed: int, rate: float, part: str) -> TransferSpec:
         """Return the specification of one run."""
         source = SourceSpec(pair.source, seed % self.source_networks, self.source_training, self.network)

@@ -1,5 +1,6 @@
 """The experiment: what its plan makes, that nothing is made twice, and that its tables say what its records say."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -38,7 +39,8 @@ PLAN = replace(
 def done(tiny_cohort, tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiment")
     experiment = Experiment(PLAN, folder / "data", folder / "runs", folder / "results")
-    experiment.cohort = {"tiny": tiny_cohort}.__getitem__
+    assert experiment.describe() == "cohorts that are made first: tiny; which runs are missing shows only then"
+    shutil.copytree(tiny_cohort.folder, folder / "data" / "prepared" / "tiny")
     assert "missing 0" not in experiment.describe()
     experiment.run()
     return experiment
@@ -138,6 +140,21 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys, tmp_path):
     assert "goes on where it stopped" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["--jobs", "0"])
+
+
+def test_a_dry_run_makes_nothing(capsys, tmp_path):
+    """It simulated both cohorts for minutes to say that all is missing."""
+    folders = (
+        "--data",
+        str(tmp_path / "data"),
+        "--out",
+        str(tmp_path / "runs"),
+        "--results",
+        str(tmp_path / "results"),
+    )
+    assert main(["--dry-run", *folders]) == 0
+    assert "fets2021_dev" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_says_what_it_cost(monkeypatch, capsys, done):
