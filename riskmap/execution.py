@@ -21,6 +21,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from riskmap.cohort import Cohort
+from riskmap.default_cohorts import has_cohort
 from riskmap.files import read_json, sha256_of_file, write_json
 from riskmap.memory import PeakMemory
 from riskmap.parameters import Parameters, model_of, require_known
@@ -286,10 +287,10 @@ def _data_of(notebook: Path, values: Mapping[str, Any]) -> dict[str, str] | None
         return {"sweep": declared["sweep_dir"], "digest": sha256_of_file(table)} if table.is_file() else None
     if not {"cohort", "data_dir"} <= set(declared):
         return None
-    folder = resolve(declared["data_dir"]) / "prepared" / declared["cohort"]
-    if not (folder / "manifest.json").is_file():
+    name, data_dir = declared["cohort"], declared["data_dir"]
+    if not has_cohort(name, data_dir):
         return None
-    return {"cohort": declared["cohort"], "digest": Cohort.open(folder).digest}
+    return {"cohort": name, "digest": Cohort.open(resolve(data_dir) / "prepared" / name).digest}
 
 
 def package_digest(root: Path) -> str:

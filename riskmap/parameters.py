@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from riskmap.cohort import PARTS, Cohort, CohortError, Task
-from riskmap.default_cohorts import DEFAULT_COHORTS
+from riskmap.default_cohorts import DEFAULT_COHORTS, has_cohort
 from riskmap.paths import resolve
 
 # papermill writes this line above the values that it puts into a notebook
@@ -235,7 +235,7 @@ class Parameters(BaseModel):
         folder = resolve(self.data_dir) / "prepared" / name
         if folder.is_dir():
             try:
-                return Cohort.open(folder) if (folder / "manifest.json").is_file() else None
+                return Cohort.open(folder) if has_cohort(name, self.data_dir) else None
             except CohortError as error:
                 raise ParameterError(f"parameter {parameter}: {error}") from error
         neighbours = [path.parent.name for path in folder.parent.glob("*/manifest.json")]

@@ -53,7 +53,9 @@ def find_profile(name: str, folder: Path) -> Path:
 
 def build_folder(profile: Path) -> Path:
     """Return where the tutorial with this profile is built: no other replaces the pages of ``make tutorial``."""
-    return BUILD if profile == NOTEBOOKS / "profiles" / f"{PROFILE}.yaml" else BUILD / "profiles" / profile.stem
+    return (
+        BUILD if profile.resolve() == NOTEBOOKS / "profiles" / f"{PROFILE}.yaml" else BUILD / "profiles" / profile.stem
+    )
 
 
 def share_parameters(notebooks: Sequence[Path], given: Sequence[tuple[str, str]]) -> dict[Path, dict[str, Any]]:

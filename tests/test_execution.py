@@ -355,9 +355,11 @@ def test_pages_of_another_profile_lie_beside_those_of_the_tutorial(monkeypatch):
     """``--profile smoke`` replaced pages that had taken minutes, and showed its numbers in their place."""
     asked = []
     monkeypatch.setattr(tutorial, "run_tutorial", lambda notebooks, profile, given, build, *_: asked.append(build))
-    for profile in ([], ["--profile", "teach"], ["--profile", "smoke"]):
+    monkeypatch.chdir(PROJECT_ROOT)
+    for profile in ([], ["--profile", "teach"], ["--profile", "notebooks/profiles/teach.yaml"], ["--profile", "smoke"]):
         assert tutorial.main([*profile, "--notebooks", "03"]) == 0
-    assert asked == [PROJECT_ROOT / "build", PROJECT_ROOT / "build", PROJECT_ROOT / "build" / "profiles" / "smoke"]
+    build = PROJECT_ROOT / "build"
+    assert asked == [build, build, build, build / "profiles" / "smoke"]
 
 
 @pytest.mark.parametrize("given", [("stps", "7"), ("steps", "many")])

@@ -143,15 +143,8 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys, tmp_path):
 
 
 def test_a_dry_run_makes_nothing(capsys, tmp_path):
-    """It simulated both cohorts for minutes to say that all is missing."""
-    folders = (
-        "--data",
-        str(tmp_path / "data"),
-        "--out",
-        str(tmp_path / "runs"),
-        "--results",
-        str(tmp_path / "results"),
-    )
+    """It simulated every cohort of the plan to say that all runs are missing."""
+    folders = [f"--{name}={tmp_path / name}" for name in ("data", "out", "results")]
     assert main(["--dry-run", *folders]) == 0
     assert "fets2021_dev" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []

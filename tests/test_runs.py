@@ -96,7 +96,7 @@ def test_the_network_of_a_run_gives_its_predictions_again(made, tiny_cohort):
 
 
 def test_an_arm_looks_at_its_source_where_it_trains(tiny_cohort, tmp_path, monkeypatch):
-    """On a GPU that is there, which the record then names: a volume's softmax takes minutes on one thread."""
+    """On a GPU that is there, which the record then names: a volume's softmax is slow on one thread."""
     look, seen = TargetData.probabilities_of, []
 
     def probabilities_of(data, network):
