@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from riskmap.files import write_json
-from riskmap.paths import resolve
+from riskmap.project.files import write_json
+from riskmap.project.paths import resolve
 
 
 def report(name: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:

@@ -18,14 +18,17 @@ import numpy as np
 import torch
 
 from benchmarks import made_up, report
-from riskmap import explore
-from riskmap.cohort import Cohort, Task
-from riskmap.default_cohorts import ensure_cohort
-from riskmap.explorer import Explorer, encode_picture, panels
+from riskmap.data.cohort import Cohort, Task
+from riskmap.data.patients import load_slices
+from riskmap.data.simulated import ensure_cohort
+from riskmap.explorers.base import Explorer, encode_picture, panels
+from riskmap.explorers.leep import explore_leep
+from riskmap.explorers.patients import explore_cohort, explore_risk_map
+from riskmap.explorers.results import explore_few_shot, explore_gap_matrix, explore_predictions
 from riskmap.leep import LeepStatistics
-from riskmap.networks import NetworkConfig, build_network
-from riskmap.prediction import predict_probabilities
-from riskmap.slices import load_slices
+from riskmap.training.config import NetworkConfig
+from riskmap.training.networks import build_network
+from riskmap.training.prediction import predict_probabilities
 
 MOVES = 24
 TASK = Task.parse("T1ce:TC")
@@ -49,12 +52,12 @@ def make_explorers(cohort: Cohort, folder: Path) -> dict[str, Explorer]:
     leep = LeepStatistics(2, 2).update(softmax, slices.labels.long())
     runs = {f"run {seed}": made_up.make_run(folder / f"run{seed}", cohort, TASK, seed) for seed in (0, 1)}
     return {
-        "explore_cohort": explore.explore_cohort(cohort, TASK.target),
-        "explore_risk_map": explore.explore_risk_map(cohort, TASK, source, leep, subjects),
-        "explore_leep": explore.explore_leep(),
-        "explore_predictions": explore.explore_predictions(cohort, TASK, runs),
-        "explore_few_shot": explore.explore_few_shot(made_up.make_few_shot_scores()),
-        "explore_gap_matrix": explore.explore_gap_matrix(made_up.make_findings(folder / "records")),
+        "explore_cohort": explore_cohort(cohort, TASK.target),
+        "explore_risk_map": explore_risk_map(cohort, TASK, source, leep, subjects),
+        "explore_leep": explore_leep(),
+        "explore_predictions": explore_predictions(cohort, TASK, runs),
+        "explore_few_shot": explore_few_shot(made_up.make_few_shot_scores()),
+        "explore_gap_matrix": explore_gap_matrix(made_up.make_findings(folder / "records")),
     }
 
 

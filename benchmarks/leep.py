@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks import report
 from riskmap import LeepStatistics
-from riskmap.paths import PROJECT_ROOT
+from riskmap.project.paths import PROJECT_ROOT
 
 SHAPES = [(64, 240, 240), (1, 128, 128, 128)]
 CLASSES = [2, 4]

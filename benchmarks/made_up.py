@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from riskmap.cohort import Cohort, Task
-from riskmap.files import write_json
-from riskmap.findings import Findings
-from riskmap.plan import Plan
-from riskmap.plans import PUBLISHED
-from riskmap.report import scores
-from riskmap.runs import Run
+from riskmap.data.cohort import Cohort, Task
+from riskmap.experiment.findings import Findings
+from riskmap.experiment.plan import Plan
+from riskmap.experiment.plans import PUBLISHED
+from riskmap.experiment.score_tables import scores
+from riskmap.project.files import write_json
+from riskmap.training.runs import Run
 
 RATE = 2.0e-3
 

@@ -29,13 +29,13 @@ from joblib.externals.loky import get_reusable_executor
 from benchmarks import report
 from benchmarks.leep import peak_bytes
 from data_scripts import simulate_fets2021
-from data_scripts.prepare import DEFAULT_BOX_MM, prepare
-from riskmap.cohort import Cohort, Task
-from riskmap.networks import build_network
-from riskmap.patches import choose_dimensions
-from riskmap.paths import PROJECT_ROOT
+from data_scripts.archives.prepare import DEFAULT_BOX_MM, prepare
+from riskmap.data.cohort import Cohort, Task
+from riskmap.project.paths import PROJECT_ROOT
 from riskmap.risk import TransferRiskMap
-from riskmap.streaming import stream_statistics, write_risk_maps
+from riskmap.training.config import choose_dimensions
+from riskmap.training.map_files import stream_statistics, write_risk_maps
+from riskmap.training.networks import build_network
 
 SUBJECTS = (10, 40)
 FULL_BOX_MM = (240.0, 240.0, 160.0)

@@ -23,10 +23,10 @@ import papermill
 import yaml
 
 from benchmarks import report
-from riskmap.execution import CurrentInterpreter, read_profile
-from riskmap.paths import resolve
-from riskmap.sweep import cores
-from riskmap.tutorial import NOTEBOOKS, find_profile, prepare_cohorts
+from riskmap.project.paths import resolve
+from riskmap.rerun.execution import CurrentInterpreter, read_profile
+from riskmap.rerun.sweep import cores
+from riskmap.rerun.tutorial import NOTEBOOKS, find_profile, prepare_cohorts
 
 NOTEBOOK = NOTEBOOKS / "01_source_pretraining.ipynb"
 RUNS = 12
@@ -69,7 +69,9 @@ def run_sweep(values: dict[str, Any], folder: Path) -> None:
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(plan), encoding="utf-8")
     options = ["--out", str(folder / "out"), "--workers", str(WORKERS)]
-    subprocess.run([sys.executable, "-m", "riskmap.sweep", str(path), *options], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "riskmap.rerun.sweep", str(path), *options], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def processor_seconds() -> float:

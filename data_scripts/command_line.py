@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data_scripts.layouts import LAYOUTS
-from data_scripts.own_layout import DESCRIPTION_FILE, own_layout, read_description
-from data_scripts.prepare import DEFAULT_BOX_MM, DEFAULT_SPLIT, describe_problem, prepare
-from data_scripts.split import PARTS
-from data_scripts.unpack import unpacked
+from data_scripts.archives.layouts import LAYOUTS
+from data_scripts.archives.own_layout import DESCRIPTION_FILE, own_layout, read_description
+from data_scripts.archives.prepare import DEFAULT_BOX_MM, DEFAULT_SPLIT, describe_problem, prepare
+from data_scripts.archives.split import PARTS
+from data_scripts.archives.unpack import unpacked
 
 ARCHIVES = Path("build/data/archives")
 

@@ -6,8 +6,8 @@ Usage: python -m data_scripts.prepare_fets2021 --archive MICCAI_FeTS2021_Trainin
 import sys
 from collections.abc import Sequence
 
+from data_scripts.archives.glioma_layouts import GLIOMA_LAYOUTS
 from data_scripts.command_line import run_command
-from data_scripts.glioma_layouts import GLIOMA_LAYOUTS
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 from monai.apps import DecathlonDataset
 from monai.apps.utils import download_url
 
+from data_scripts.archives.glioma_layouts import MSD_LAYOUTS
 from data_scripts.command_line import run_command
-from data_scripts.glioma_layouts import MSD_LAYOUTS
 
 TASK = "Task01_BrainTumour"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from data_scripts.anatomy import deform_anatomy, load_anatomy
-from data_scripts.fields import smooth_noise
-from data_scripts.resumable import whole_folder
-from data_scripts.scanner import ADULT_SIGNAL, SITES, TEXTURE_SIGMA_MM, acquire, relative_signal, site_of
-from data_scripts.simulation import run_command, simulate_archive, subject_generator
-from data_scripts.tumour import grow_tumour
-from riskmap.files import atomic_path
+from data_scripts.simulation.anatomy import deform_anatomy, load_anatomy
+from data_scripts.simulation.archive import run_command, simulate_archive, subject_generator
+from data_scripts.simulation.fields import smooth_noise
+from data_scripts.simulation.scanner import ADULT_SIGNAL, SITES, TEXTURE_SIGMA_MM, acquire, relative_signal, site_of
+from data_scripts.simulation.tumour import grow_tumour
+from riskmap.project.files import atomic_path
+from riskmap.project.folders import whole_folder
 
 # the template is larger than most brains
 ADULT_SIZE = 0.95
@@ -25,7 +25,7 @@ FRAME_MM = (192, 232, 192)
 
 
 def simulate(out: str | Path, subjects: int = 40, seed: int = 2021, spacing: int = 2, jobs: int = 2) -> Path:
-    """Simulate an archive like FeTS 2021; see :func:`data_scripts.simulation.simulate_archive`."""
+    """Simulate an archive like FeTS 2021; see :func:`data_scripts.simulation.archive.archive.simulate_archive`."""
     return simulate_archive(
         out,
         layout="fets2021",

@@ -10,11 +10,11 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from data_scripts.anatomy import deform_anatomy, load_anatomy
-from data_scripts.fields import smooth_noise
-from data_scripts.resumable import temporary_folder
-from data_scripts.scanner import INFANT_SIGNAL, SITES, TEXTURE_SIGMA_MM, acquire, relative_signal
-from data_scripts.simulation import run_command, simulate_archive, subject_generator
+from data_scripts.simulation.anatomy import deform_anatomy, load_anatomy
+from data_scripts.simulation.archive import run_command, simulate_archive, subject_generator
+from data_scripts.simulation.fields import smooth_noise
+from data_scripts.simulation.scanner import INFANT_SIGNAL, SITES, TEXTURE_SIGMA_MM, acquire, relative_signal
+from riskmap.project.folders import temporary_folder
 
 # the frame of the real set; a six-month-old brain is smaller than the adult template by about this in each direction
 FRAME_MM = (144, 192, 256)
@@ -25,7 +25,7 @@ SITE = SITES[1]
 
 
 def simulate(out: str | Path, subjects: int = 10, seed: int = 2019, spacing: int = 2, jobs: int = 2) -> Path:
-    """Simulate an archive like iSeg-2019; see :func:`data_scripts.simulation.simulate_archive`."""
+    """Simulate an archive like iSeg-2019; see :func:`data_scripts.simulation.archive.archive.simulate_archive`."""
     return simulate_archive(
         out,
         layout="iseg2019",

@@ -2,7 +2,7 @@
 
 The three names at the top are the method (Duan et al., ICASSP 2025, arXiv 2502.02340); every other module
 holds what the notebooks share. They are imported on first use, so that ``python -m riskmap`` and
-``python -m riskmap.check_env`` also run on an interpreter that has none of the requirements yet.
+``python -m riskmap check-env`` also run on an interpreter that has none of the requirements yet.
 """
 
 from importlib import import_module

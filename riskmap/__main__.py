@@ -3,7 +3,16 @@
 It runs on a bare Python.
 """
 
-from riskmap.python_version import require_supported_python
+from riskmap.project.check_env import (
+    check_requirements,
+    describe,
+)
+from riskmap.project.environment import (
+    EnvironmentFailure,
+    ensure_environment,
+)
+from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.python_version import require_supported_python
 
 require_supported_python()
 
@@ -13,22 +22,18 @@ import subprocess  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from riskmap.check_env import check_requirements, describe  # noqa: E402
-from riskmap.environment import EnvironmentFailure, ensure_environment  # noqa: E402
-from riskmap.paths import PROJECT_ROOT  # noqa: E402
-
 # What each target runs with the environment's interpreter; further arguments go to the last command.
 COMMANDS: dict[str, list[list[str]]] = {
-    "tutorial": [["-m", "riskmap.tutorial"]],
+    "tutorial": [["-m", "riskmap.rerun.tutorial"]],
     "test": [
         ["-m", "ruff", "check", "."],
         ["-m", "ruff", "format", "--check", "."],
         ["-m", "pytest"],
     ],
-    "test-browser": [["-m", "riskmap.browser"]],
+    "test-browser": [["-m", "riskmap.project.browser"]],
     "lab": [["-m", "jupyter", "lab", "notebooks/00_start_here.ipynb"]],
     "bench": [["-m", "benchmarks"]],
-    "experiment": [["-m", "riskmap.experiment"]],
+    "experiment": [["-m", "riskmap.experiment.run"]],
 }
 
 

@@ -19,7 +19,6 @@ SCALINGS = ("image", "dataset", "none")
 WEIGHTINGS = ("power", "linear", "affine", "hardness")
 # the normalisation of RiskWeightedLoss that goes with TransferRiskMap.paper
 PAPER_NORMALIZATION = "image_foreground"
-
 # hardness in nats below which two pixels count as equal: the round-off of a float32 probability near 1
 _RESOLUTION = 1e-6
 # the histogram's bins: the first up to the resolution, the others spaced evenly in log hardness

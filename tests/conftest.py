@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from data_scripts import simulate_fets2021, simulate_iseg2019
-from data_scripts.prepare import prepare
-from riskmap.cohort import Cohort
-from riskmap.paths import PROJECT_ROOT
+from data_scripts.archives.prepare import prepare
+from riskmap.data.cohort import Cohort
+from riskmap.project.paths import PROJECT_ROOT
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,7 +17,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbstripout import strip_output
 
-from riskmap.formulas import formula_to_html
+from riskmap.rerun.formulas import formula_to_html
 
 MAX_BYTES = 150_000
 MAX_LINES = 25

@@ -5,14 +5,17 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 
-from riskmap.arms import ARMS, TargetData, get_arm
-from riskmap.controls import class_mean, cross_entropy_of, hard_probabilities, shuffle_within_class
+from riskmap.data.batches import BatchSampler
+from riskmap.data.patients import SliceSet
 from riskmap.loss import RiskWeightedLoss
-from riskmap.losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights
-from riskmap.networks import NetworkConfig, build_network
-from riskmap.slices import BatchSampler, SliceSet
-from riskmap.training import TrainingConfig, train
-from riskmap.tuning import Tuning
+from riskmap.training.arms import ARMS, get_arm
+from riskmap.training.baseline_losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights
+from riskmap.training.config import NetworkConfig, TrainingConfig
+from riskmap.training.loop import train
+from riskmap.training.networks import build_network
+from riskmap.training.strategy import Tuning
+from riskmap.training.target_data import TargetData
+from riskmap.twins import class_mean, cross_entropy_of, hard_probabilities, shuffle_within_class
 
 SMALL = NetworkConfig(channels=(4, 8))
 

@@ -4,7 +4,7 @@ import nibabel
 import pytest
 
 from benchmarks.memory import Case, link_archive, run_step
-from riskmap.cohort import Cohort
+from riskmap.data.cohort import Cohort
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

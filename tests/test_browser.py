@@ -11,8 +11,8 @@ from browser.contents import explorers_of, problems
 from browser.lab import Lab, running_lab
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from riskmap import browser
-from riskmap.check_env import RequirementCheck
+from riskmap.project import browser
+from riskmap.project.check_env import RequirementCheck
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from riskmap.cohort import PARTS, Cohort, CohortError, Task
-from riskmap.files import read_json, write_json
+from riskmap.data.cohort import PARTS, Cohort, CohortError, Task
+from riskmap.project.files import read_json, write_json
 
 FIRST = "FeTS21_Training_001"
 

@@ -11,9 +11,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from riskmap import __main__ as front_door
-from riskmap import check_env, environment
-from riskmap.paths import PROJECT_ROOT
-from riskmap.python_version import require_supported_python
+from riskmap.project import check_env, environment
+from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.python_version import require_supported_python
 
 PYPROJECT = PROJECT_ROOT / "pyproject.toml"
 
@@ -131,7 +131,7 @@ def test_check_env_and_front_door_need_nothing_installed():
     """Isolated from site-packages, only the standard library (and pip's own copy of packaging) is there."""
     code = (
         "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p];"
-        "import riskmap.__main__, riskmap.check_env;"
+        "import riskmap.__main__, riskmap.project.check_env;"
         "loaded = {name.split('.')[0] for name in sys.modules};"
         "print(sorted(loaded - set(sys.stdlib_module_names) - {'riskmap', '__main__', '__mp_main__'}))"
     )
@@ -169,9 +169,9 @@ def test_conda_environment_names_the_same_requirements():
     ("arguments", "commands"),
     [
         (["bench"], [["-m", "benchmarks"]]),
-        (["test-browser", "-k", "02"], [["-m", "riskmap.browser", "-k", "02"]]),
+        (["test-browser", "-k", "02"], [["-m", "riskmap.project.browser", "-k", "02"]]),
         (["bench", "--help"], [["-m", "benchmarks", "--help"]]),
-        (["tutorial", "--profile", "smoke"], [["-m", "riskmap.tutorial", "--profile", "smoke"]]),
+        (["tutorial", "--profile", "smoke"], [["-m", "riskmap.rerun.tutorial", "--profile", "smoke"]]),
         (
             ["test", "-k", "leep"],
             [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "pytest", "-k", "leep"]],

@@ -10,13 +10,14 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from riskmap import default_cohorts, execution, html_pages, tutorial
-from riskmap.execution import NotebookError, checked_parameters, execute_notebook
-from riskmap.files import read_json
-from riskmap.formulas import formula_to_html
-from riskmap.html_pages import Page, export_html, write_index
-from riskmap.parameters import model_of, parse_text
-from riskmap.paths import PROJECT_ROOT
+from riskmap.data import simulated
+from riskmap.pages.parameters import model_of, parse_text
+from riskmap.project.files import read_json
+from riskmap.project.paths import PROJECT_ROOT
+from riskmap.rerun import execution, html_pages, tutorial
+from riskmap.rerun.execution import NotebookError, checked_parameters, execute_notebook
+from riskmap.rerun.formulas import formula_to_html
+from riskmap.rerun.html_pages import Page, export_html, write_index
 
 PARAMETERS = 'steps = 3\nrate = 1.0e-3\nname = "x"\nflag = True\nextra = None'
 RESULT = "import os, sys\nprint(steps, rate, os.getcwd(), sys.executable)"
@@ -168,14 +169,14 @@ def test_links_of_outputs_start_from_the_page(tmp_path, monkeypatch):
 
 
 def test_kept_results_travel_unseen_to_the_record(tmp_path):
-    keep = "import pandas as pd\nfrom riskmap.results import keep_results\n"
+    keep = "import pandas as pd\nfrom riskmap.pages.measurements import keep_results\n"
     keep += "keep_results(pd.DataFrame({'seed': [0, 1], 'dice': [1 / 3, None]}))"
     notebook = write_notebook(tmp_path / "01_keeps.ipynb", keep)
     record = execute_notebook(notebook, tmp_path / "out.ipynb", timeout=60)
     assert record["results"] == [{"seed": 0, "dice": pytest.approx(1 / 3)}, {"seed": 1, "dice": None}]
     export_html(tmp_path / "out.ipynb", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "riskmap.results+json" not in page
+    assert "riskmap.pages.measurements+json" not in page
     assert '"dice": 0.33' not in page
 
 
@@ -404,9 +405,9 @@ def test_missing_default_cohort_is_made_once(tmp_path, monkeypatch):
             (folder / "manifest.json").write_text("{}")
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(default_cohorts.subprocess, "run", run)
+    monkeypatch.setattr(simulated.subprocess, "run", run)
     for _ in range(2):
-        assert default_cohorts.ensure_cohort("fets2021_tiny", tmp_path) == tmp_path / "prepared" / "fets2021_tiny"
+        assert simulated.ensure_cohort("fets2021_tiny", tmp_path) == tmp_path / "prepared" / "fets2021_tiny"
     simulate, prepare = ran
     assert simulate[:3] == [sys.executable, "-m", "data_scripts.simulate_fets2021"]
     assert prepare[prepare.index("--archive") + 1] == simulate[simulate.index("--out") + 1]
@@ -414,7 +415,7 @@ def test_missing_default_cohort_is_made_once(tmp_path, monkeypatch):
 
 def test_cohort_that_cannot_be_made_is_an_error(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"no cohort 'mine'.*fets2021_simulated.*python -m data_scripts\.prepare"):
-        default_cohorts.ensure_cohort("mine", tmp_path)
-    monkeypatch.setattr(default_cohorts.subprocess, "run", lambda c, **_: subprocess.CompletedProcess(c, 2))
+        simulated.ensure_cohort("mine", tmp_path)
+    monkeypatch.setattr(simulated.subprocess, "run", lambda c, **_: subprocess.CompletedProcess(c, 2))
     with pytest.raises(RuntimeError, match=r"status 2 from: python -m data_scripts\.simulate_fets2021"):
-        default_cohorts.ensure_cohort("fets2021_tiny", tmp_path)
+        simulated.ensure_cohort("fets2021_tiny", tmp_path)

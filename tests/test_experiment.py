@@ -7,18 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from riskmap import experiment as experiment_module
-from riskmap import findings_figures as figures
-from riskmap import findings_tables as tables
-from riskmap import runs
-from riskmap.arms import ARMS
-from riskmap.experiment import Experiment, compact, cost, main, rates_of
-from riskmap.files import read_json
-from riskmap.findings import Findings
-from riskmap.harm import CHURN, comparisons, mean_over_seeds, packed, unpacked
-from riskmap.plan import TUNED_ARMS, Block, Pair
-from riskmap.plans import PLANS, PUBLISHED, SMOKE
-from riskmap.statistics import patient_mean
+from riskmap.experiment import figures, tables
+from riskmap.experiment import run as experiment_module
+from riskmap.experiment.count_harm import CHURN, comparisons, mean_over_seeds, packed, unpacked
+from riskmap.experiment.findings import Findings
+from riskmap.experiment.plan import TUNED_ARMS, Block, Pair
+from riskmap.experiment.plans import PLANS, PUBLISHED, SMOKE
+from riskmap.experiment.run import Experiment, compact, cost, main, rates_of
+from riskmap.measure.statistics import patient_mean
+from riskmap.project.files import read_json
+from riskmap.training import runs
+from riskmap.training.arms import ARMS
 
 # two pairs share a target, and with it their runs from scratch
 PAIRS = tuple(

@@ -10,26 +10,21 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks import made_up
-from riskmap import plots_explorers as drawing
-from riskmap.cohort import Task
-from riskmap.explore import (
-    explore_cohort,
-    explore_few_shot,
-    explore_gap_matrix,
-    explore_leep,
-    explore_predictions,
-    explore_risk_map,
-)
-from riskmap.explore_images import _describe_weights
-from riskmap.explore_leep import binary_source
-from riskmap.explorer import Explorer, choice, number_slider, panels, wipe
+from riskmap.data.cohort import Task
+from riskmap.data.patients import load_slices
+from riskmap.experiment.plans import SMOKE
+from riskmap.explorers.base import Explorer, choice, number_slider, panels, wipe
+from riskmap.explorers.leep import binary_source, explore_leep
+from riskmap.explorers.patients import _describe_weights, explore_cohort, explore_risk_map
+from riskmap.explorers.results import explore_few_shot, explore_gap_matrix, explore_predictions
+from riskmap.figures.charts import plot_bars, plot_differences
+from riskmap.figures.images import plot_outlines, window_of
 from riskmap.leep import LeepStatistics
-from riskmap.networks import NetworkConfig, build_network
-from riskmap.plans import SMOKE
-from riskmap.prediction import predict_probabilities
-from riskmap.runs import Run
-from riskmap.slices import load_slices
-from riskmap.statistics import Estimate
+from riskmap.measure.statistics import Estimate
+from riskmap.training.config import NetworkConfig
+from riskmap.training.networks import build_network
+from riskmap.training.prediction import predict_probabilities
+from riskmap.training.runs import Run
 
 TASK = Task.parse("T1ce:TC")
 CONTROLS = {
@@ -336,12 +331,12 @@ def test_the_gap_of_the_marked_pair_is_said_with_its_interval(gap_explorer, foun
 def test_a_window_is_square_and_holds_the_mask():
     mask = np.zeros((20, 20), dtype=bool)
     mask[5:9, 6] = True
-    assert drawing.window_of(mask, margin=1) == ((3.5, 9.5), (3.0, 9.0))
+    assert window_of(mask, margin=1) == ((3.5, 9.5), (3.0, 9.0))
 
 
 def test_differences_are_told_apart_by_their_marks():
     ax = Figure().subplots()
-    drawing.plot_differences(ax, [2.0, -1.0, 3.0], Estimate(4 / 3, -1.0, 3.0), ylabel="gap", sides=("up", "down"))
+    plot_differences(ax, [2.0, -1.0, 3.0], Estimate(4 / 3, -1.0, 3.0), ylabel="gap", sides=("up", "down"))
     above, below = ax.lines[:2]
     assert (above.get_ydata().tolist(), above.get_marker()) == ([2.0, 3.0], "^")
     assert (below.get_ydata().tolist(), below.get_marker()) == ([-1.0], "o")
@@ -350,7 +345,7 @@ def test_differences_are_told_apart_by_their_marks():
 
 def test_bars_carry_their_numbers_and_a_missing_one_says_so():
     ax = Figure().subplots()
-    drawing.plot_bars(ax, ["a", "b"], {"h": [0.5, float("nan")], "log": [1.0, 7.0]}, ylabel="nats")
+    plot_bars(ax, ["a", "b"], {"h": [0.5, float("nan")], "log": [1.0, 7.0]}, ylabel="nats")
     assert [text.get_text() for text in ax.texts] == ["0.50", "none", "1.00", "7.00"]
     assert ax.get_ylim()[1] > 7
     assert len({patch.get_hatch() for patch in ax.patches}) == 2, "told apart without colour"
@@ -359,7 +354,7 @@ def test_bars_carry_their_numbers_and_a_missing_one_says_so():
 def test_outlines_are_told_apart_by_their_dashes():
     ax = Figure().subplots()
     mask = np.pad(np.ones((2, 2), dtype=int), 2)
-    drawing.plot_outlines(ax, np.ones((6, 6)), {"truth": mask, "other": mask})
+    plot_outlines(ax, np.ones((6, 6)), {"truth": mask, "other": mask})
     styles = [line.get_linestyle() for line in ax.get_legend().get_lines()]
     assert styles == ["-", "--"]
     assert len(ax.collections) == 2

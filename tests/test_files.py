@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from riskmap.files import alone_with, atomic_path, digest_of, read_json, write_json
+from riskmap.project.files import alone_with, atomic_path, digest_of, read_json, write_json
 
 
 def test_an_error_leaves_the_old_file_and_no_rest(tmp_path):

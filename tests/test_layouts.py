@@ -14,14 +14,14 @@ from conftest import TINY_BOX, TINY_SPACING
 from monai.apps import DecathlonDataset
 
 from data_scripts import prepare_fets2021, prepare_iseg2019, prepare_msd_brain_tumour
-from data_scripts.glioma_layouts import read_partitioning
-from data_scripts.layouts import LAYOUTS, detect_layout, title_of_iseg
-from data_scripts.prepare import prepare
+from data_scripts.archives.glioma_layouts import read_partitioning
+from data_scripts.archives.layouts import LAYOUTS, detect_layout, title_of_iseg
+from data_scripts.archives.prepare import prepare
+from data_scripts.archives.unpack import UnpackError, unpacked
+from data_scripts.archives.volumes import SubjectError, read_subject
 from data_scripts.prepare_msd_brain_tumour import TASK
-from data_scripts.unpack import UnpackError, unpacked
-from data_scripts.volumes import SubjectError, read_subject
-from riskmap.cohort import Cohort, CohortError
-from riskmap.files import read_json
+from riskmap.data.cohort import Cohort, CohortError
+from riskmap.project.files import read_json
 
 ARGUMENTS = {"spacing": TINY_SPACING, "box": TINY_BOX, "jobs": 1}
 OPTIONS = ["--spacing", "4", "--box", "192", "224", "192", "--jobs", "1"]

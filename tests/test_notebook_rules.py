@@ -35,7 +35,7 @@ def good_notebook() -> NotebookNode:
         new_markdown_cell("The parameters."),
         new_code_cell('seed: int = 0  # seed\nsteps = 4\nrate = -1.0e-3\ndata_dir = "build/data"', metadata={}),
         new_markdown_cell("What is used."),
-        new_code_cell("import numpy as np\n\nfrom riskmap.records import show_versions\n\nshow_versions()"),
+        new_code_cell("import numpy as np\n\nfrom riskmap.training.record import show_versions\n\nshow_versions()"),
         new_markdown_cell("**Predict**: what will the mean be?"),
         new_code_cell("%config InlineBackend.figure_formats = ['png']\nnp.zeros(3).mean()"),
         new_markdown_cell("**Question.** Why is it zero? See https://example.org/home/page and `data/x`."),

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from notebook_rules import violations
 
-from data_scripts.prepare import prepare
-from riskmap.execution import declared_parameters, execute_notebook, read_profile
-from riskmap.files import read_json
-from riskmap.html_pages import export_html
-from riskmap.paths import PROJECT_ROOT
+from data_scripts.archives.prepare import prepare
+from riskmap.project.files import read_json
+from riskmap.project.paths import PROJECT_ROOT
+from riskmap.rerun.execution import declared_parameters, execute_notebook, read_profile
+from riskmap.rerun.html_pages import export_html
 
 NOTEBOOKS = sorted((PROJECT_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PROFILES = sorted((PROJECT_ROOT / "notebooks" / "profiles").glob("*.yaml"))
@@ -183,7 +183,7 @@ def test_profile_fits_the_notebooks(profile):
 
 @by_name
 def test_notebook_takes_no_longer_than_it_says(notebook):
-    """By the times of a whole run of the tutorial, which ``python -m riskmap.publish --cost`` has written down."""
+    """By the times of a whole run of the tutorial, which ``python -m riskmap publish --cost`` has written down."""
     opening = nbformat.read(notebook, as_version=4).cells[0].source
     (minutes,) = re.findall(r"at most\s(\d+) minutes? on two CPU cores", opening)
     seconds = read_json(PROJECT_ROOT / "results" / "cost.json")["seconds"]

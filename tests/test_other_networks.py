@@ -5,9 +5,11 @@ import pytest
 import torch
 from monai.networks.nets import SwinUNETR
 
-from riskmap.arms import TargetData, get_arm
-from riskmap.example import blob_images
-from riskmap.training import TrainingConfig, train
+from riskmap.data.discs import blob_images
+from riskmap.training.arms import get_arm
+from riskmap.training.config import TrainingConfig
+from riskmap.training.loop import train
+from riskmap.training.target_data import TargetData
 
 # SwinUNETR halves five times, and its norm needs more than one pixel at the bottom
 SIDE = 64

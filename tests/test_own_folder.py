@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 from data_scripts import prepare_folder
-from data_scripts.own_folder import EXAMPLE, describe_cohort, own_folder, prepare_own, show_description
-from data_scripts.own_layout import Description, own_layout, read_description
-from data_scripts.prepare import prepare
-from riskmap.cohort import Cohort
-from riskmap.files import read_json
-from riskmap.paths import PROJECT_ROOT
+from data_scripts.archives.own_folder import EXAMPLE, describe_cohort, own_folder, prepare_own, show_description
+from data_scripts.archives.own_layout import Description, own_layout, read_description
+from data_scripts.archives.prepare import prepare
+from riskmap.data.cohort import Cohort
+from riskmap.project.files import read_json
+from riskmap.project.paths import PROJECT_ROOT
 
 ARGUMENTS = {"spacing": 4, "box": (192, 224, 192), "jobs": 1}
 OPTIONS = ["--spacing", "4", "--box", "192", "224", "192", "--jobs", "1"]

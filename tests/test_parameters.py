@@ -10,11 +10,9 @@ import papermill
 import pytest
 import yaml
 
-from riskmap.cohort import PARTS
-from riskmap.default_cohorts import DEFAULT_COHORTS
-from riskmap.execution import declared_parameters
-from riskmap.files import read_json, write_json
-from riskmap.parameters import (
+from riskmap.data.cohort import PARTS
+from riskmap.data.simulated import DEFAULT_COHORTS
+from riskmap.pages.parameters import (
     MODELS,
     CompareReruns,
     FewShot,
@@ -26,7 +24,9 @@ from riskmap.parameters import (
     StartHere,
     YourOwnData,
 )
-from riskmap.paths import PROJECT_ROOT
+from riskmap.project.files import read_json, write_json
+from riskmap.project.paths import PROJECT_ROOT
+from riskmap.rerun.execution import declared_parameters
 
 NOTEBOOKS = sorted((PROJECT_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PROFILES = sorted((PROJECT_ROOT / "notebooks" / "profiles").glob("*.yaml"))

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from riskmap import runs, training
-from riskmap.arms import ARMS, TargetData
-from riskmap.cohort import Task
-from riskmap.compute import choose_precision
-from riskmap.networks import NetworkConfig, build_network
-from riskmap.patches import PatchConfig, PatchSampler, augmentations, choose_dimensions, load_volumes
-from riskmap.prediction import predict_probabilities, predict_volume
-from riskmap.runs import SourceSpec, TransferSpec, ensure_source, ensure_source_of, ensure_transfers
-from riskmap.slices import SliceSet, plain_tensors
-from riskmap.training import TrainingConfig
+from riskmap.data.batches import PatchSampler, augmentations, plain_tensors
+from riskmap.data.cohort import Task
+from riskmap.data.patients import PatchConfig, SliceSet, load_volumes
+from riskmap.training import loop, runs
+from riskmap.training.arms import ARMS
+from riskmap.training.config import NetworkConfig, SourceSpec, TrainingConfig, TransferSpec, choose_dimensions
+from riskmap.training.device import choose_precision
+from riskmap.training.networks import build_network
+from riskmap.training.prediction import predict_probabilities, predict_volume
+from riskmap.training.runs import ensure_source, ensure_source_of, ensure_transfers
+from riskmap.training.target_data import TargetData
 
 SIDE = 24
 KEYS = ("image", "label", "weight")
@@ -70,7 +71,7 @@ def test_the_transforms_that_are_left_touch_the_image_alone():
 @pytest.mark.parametrize("augment", [False, True], ids=["crops", "crops and augmentations"])
 def test_patches_stay_aligned(augment, monkeypatch):
     # without the changes of intensity, which undo the code on purpose
-    monkeypatch.setattr("riskmap.patches.augmentations", lambda keys: augmentations(keys)[:2])
+    monkeypatch.setattr("riskmap.data.batches.augmentations", lambda keys: augmentations(keys)[:2])
     sampler = PatchSampler(coded_volumes(), PatchConfig(16, 4), seed=1, augment=augment)
     for step in range(6):
         batch = sampler.batch(step)
@@ -177,7 +178,7 @@ def test_a_killed_run_on_volumes_ends_with_the_same_numbers(tiny_cohort, tmp_pat
 
     monkeypatch.setattr(runs, "train", lambda *a, **options: train(*a, **options, checkpoint_every=2))
     with monkeypatch.context() as patch:
-        patch.setattr(training.PatchSampler, "batch", killed)
+        patch.setattr(loop.PatchSampler, "batch", killed)
         with pytest.raises(KeyboardInterrupt):
             ensure_source(SOURCE, tiny_cohort, tmp_path / "killed", progress=False)
     resumed = ensure_source(SOURCE, tiny_cohort, tmp_path / "killed", progress=False)

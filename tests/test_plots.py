@@ -6,8 +6,27 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from riskmap import plots
-from riskmap.statistics import Estimate
+from riskmap.figures.charts import (
+    plot_against,
+    plot_estimates,
+    plot_hardness_histogram,
+    plot_matrix,
+    plot_patients,
+    plot_shots,
+    plot_table,
+    plot_training,
+)
+from riskmap.figures.images import (
+    plot_class_contours,
+    plot_contour,
+    plot_harm_row,
+    plot_labels,
+    plot_map,
+    plot_overlay,
+    plot_slice,
+)
+from riskmap.figures.style import ARM_STYLES, BLUE, CLASS_COLOURS, arm_style
+from riskmap.measure.statistics import Estimate
 
 
 @pytest.fixture
@@ -23,7 +42,7 @@ MASK[2:4, 3:6] = True
 def test_a_slice_is_drawn_in_neurological_orientation(ax):
     image = np.zeros((6, 8))
     image[5, 0] = 1.0
-    assert plots.plot_slice(ax, image, title="T1") is ax
+    assert plot_slice(ax, image, title="T1") is ax
     shown = ax.images[0].get_array()
     assert shown.shape == (8, 6), "x runs to the right, y upwards"
     assert shown[0, 5] == 1.0
@@ -36,46 +55,46 @@ def test_a_slice_is_drawn_in_neurological_orientation(ax):
 
 
 def test_a_blank_slice_can_be_drawn(ax):
-    plots.plot_slice(ax, np.zeros((4, 4)))
+    plot_slice(ax, np.zeros((4, 4)))
     assert ax.images[0].get_clim() == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(("mask", "outlines"), [(MASK, 1), (np.zeros((6, 8)), 0), (np.ones((6, 8)), 0)])
 def test_an_outline_is_drawn_where_there_is_one(ax, mask, outlines):
-    plots.plot_contour(ax, mask)
+    plot_contour(ax, mask)
     assert len(ax.collections) == outlines
 
 
 def test_every_class_above_the_background_is_outlined_in_its_colour(ax):
     labels = np.zeros((8, 8), dtype=np.uint8)
     labels[1:3, 1:3], labels[5:7, 5:7] = 1, 3
-    plots.plot_class_contours(ax, labels, 4)
+    plot_class_contours(ax, labels, 4)
     colours = [to_hex(outline.get_edgecolor()[0]) for outline in ax.collections]
-    assert colours == [plots.CLASS_COLOURS[1].lower(), plots.CLASS_COLOURS[3].lower()]
+    assert colours == [CLASS_COLOURS[1].lower(), CLASS_COLOURS[3].lower()]
     ax.clear()
-    plots.plot_class_contours(ax, labels, 4, colour="white")
+    plot_class_contours(ax, labels, 4, colour="white")
     assert {to_hex(outline.get_edgecolor()[0]) for outline in ax.collections} == {"#ffffff"}
 
 
 def test_labels_leave_the_background_clear_and_name_the_rest(ax):
-    plots.plot_labels(ax, MASK * 2, ["background", "rim", "core"])
+    plot_labels(ax, MASK * 2, ["background", "rim", "core"])
     colours = ax.images[0].cmap(ax.images[0].norm(np.array([0, 1, 2])))
     assert colours[:, 3].tolist() == [0.0, 0.75, 0.75]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["rim", "core"]
 
 
 def test_a_map_has_the_limits_and_the_unit_it_is_given(ax):
-    plots.plot_map(ax, IMAGE, limits=(0.0, 2.0), unit="nats", title="h", opacity=MASK * 0.5)
+    plot_map(ax, IMAGE, limits=(0.0, 2.0), unit="nats", title="h", opacity=MASK * 0.5)
     assert ax.images[0].get_clim() == (0.0, 2.0)
     assert [other.get_ylabel() for other in ax.figure.axes if other is not ax] == ["nats"]
     assert ax.images[0].get_alpha().shape == (8, 6)
-    plots.plot_map(ax, IMAGE, limits=(0.0, 2.0), unit="nats", bar=False)
+    plot_map(ax, IMAGE, limits=(0.0, 2.0), unit="nats", bar=False)
     assert len(ax.figure.axes) == 2, "no second bar"
 
 
 def test_harm_marks_exactly_the_pixels_it_is_given():
     axes = Figure().subplots(1, 2)
-    plots.plot_harm_row(axes, IMAGE, {"one": (MASK, ~MASK), "two": (~MASK, MASK)}, MASK)
+    plot_harm_row(axes, IMAGE, {"one": (MASK, ~MASK), "two": (~MASK, MASK)}, MASK)
     assert [ax.get_title() for ax in axes] == ["one", "two"]
     harmed, repaired = axes[0].images[1:]
     assert (~harmed.get_array().mask == MASK.T).all()
@@ -86,7 +105,7 @@ def test_harm_marks_exactly_the_pixels_it_is_given():
 def test_training_curves():
     axes = Figure().subplots(1, 2)
     history = {"loss": [2.0] * 10 + [1.0] * 10, "validation_step": [10, 20], "validation_dice": [0.2, 0.4]}
-    plots.plot_training(axes, history, label="a")
+    plot_training(axes, history, label="a")
     assert axes[0].lines[0].get_ydata()[[9, 14, 19]].tolist() == [2.0, 1.5, 1.0]
     assert axes[1].lines[0].get_xydata().tolist() == [[10, 0.2], [20, 0.4]]
     assert axes[1].get_ylim() == (0, 1)
@@ -96,7 +115,7 @@ def test_patients_and_their_mean(ax):
     scores = pd.DataFrame(
         {"arm": ["scratch"] * 3 + ["fine_tune"], "patient": list("abca"), "dice": [0.1, 0.2, 0.6, 0.5]}
     )
-    plots.plot_patients(
+    plot_patients(
         ax, scores, order=["fine_tune", "scratch"], titles={"scratch": "S", "fine_tune": "Fine-tuning, plain"}
     )
     assert [label.get_text() for label in ax.get_xticklabels()] == ["Fine-tuning,\nplain", "S"]
@@ -109,7 +128,7 @@ def test_shots_with_their_spread(ax):
     curve = pd.DataFrame(
         {"arm": ["scratch"] * 2, "shots": [8, 1], "dice": [0.6, 0.3], "low": [0.5, 0.1], "high": [0.7, 0.4]}
     )
-    plots.plot_shots(ax, curve, order=["scratch"], titles={"scratch": "S"})
+    plot_shots(ax, curve, order=["scratch"], titles={"scratch": "S"})
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "8"]
     line, _, bars = ax.containers[0]
     assert line.get_ydata().tolist() == [0.3, 0.6]
@@ -120,14 +139,14 @@ def test_shots_with_their_spread(ax):
 
 
 def test_a_table_shows_its_numbers(ax):
-    plots.plot_table(ax, np.array([[0.25, 1.0]]), rows=["y"], columns=["a", "b"], title="C")
+    plot_table(ax, np.array([[0.25, 1.0]]), rows=["y"], columns=["a", "b"], title="C")
     assert [text.get_text() for text in ax.texts] == ["0.250", "1.000"]
     assert ax.images[0].get_clim() == (0, 1)
 
 
 def test_a_histogram_per_class_sums_to_one(ax):
     hardness = np.array([0.1, 0.2, 0.3, 2.0])
-    plots.plot_hardness_histogram(ax, hardness, np.array([0, 0, 0, 1]), ["background", "core", "absent"])
+    plot_hardness_histogram(ax, hardness, np.array([0, 0, 0, 1]), ["background", "core", "absent"])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["background", "core"]
     heights = [patch.get_xy()[:, 1] for patch in ax.patches]
     assert heights[0].max() == pytest.approx(1 / 3)
@@ -136,7 +155,7 @@ def test_a_histogram_per_class_sums_to_one(ax):
 
 def test_a_matrix_is_centred_on_zero_and_empty_where_nothing_was_run(ax):
     matrix = pd.DataFrame([[4.0, np.nan], [-2.0, 0.0]], index=["a", "b"], columns=["c", "d"])
-    assert plots.plot_matrix(ax, matrix, title="gap") is ax
+    assert plot_matrix(ax, matrix, title="gap") is ax
     assert ax.images[0].get_clim() == (-4.0, 4.0)
     assert [text.get_text() for text in ax.texts] == ["+4.0", "-2.0", "+0.0"]
     assert ax.patch.get_hatch()
@@ -146,7 +165,7 @@ def test_a_matrix_is_centred_on_zero_and_empty_where_nothing_was_run(ax):
 
 def test_estimates_lie_at_their_means_with_their_intervals(ax):
     series = {"one": [Estimate(1.0, 0.5, 2.0), Estimate(-1.0, -2.0, 0.5)], "two": [Estimate(0, 0, 0)] * 2}
-    plots.plot_estimates(ax, ["first", "second"], series, xlabel="points", styles={"two": (plots.BLUE, "*")})
+    plot_estimates(ax, ["first", "second"], series, xlabel="points", styles={"two": (BLUE, "*")})
     line, _, (bars,) = ax.containers[0].lines[0], None, ax.containers[0].lines[2]
     assert line.get_xdata().tolist() == [1.0, -1.0]
     assert [segment[:, 0].tolist() for segment in bars.get_segments()] == [[0.5, 2.0], [-2.0, 0.5]]
@@ -157,23 +176,23 @@ def test_estimates_lie_at_their_means_with_their_intervals(ax):
 
 def test_points_against_a_number_have_their_own_marks(ax):
     points = [(name, place, Estimate(place, place - 1, place + 1)) for place, name in enumerate("abc")]
-    plots.plot_against(ax, points, xlabel="LEEP", ylabel="gap")
+    plot_against(ax, points, xlabel="LEEP", ylabel="gap")
     assert len({container.lines[0].get_marker() for container in ax.containers}) == 3
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "c"]
 
 
 def test_an_arm_without_a_style_of_its_own_can_be_drawn():
-    assert plots.arm_style("scratch") == plots.ARM_STYLES["scratch"]
-    assert plots.arm_style("l2_sp") == plots.arm_style("boundary") != plots.arm_style("scratch")
+    assert arm_style("scratch") == ARM_STYLES["scratch"]
+    assert arm_style("l2_sp") == arm_style("boundary") != arm_style("scratch")
 
 
 def test_an_overlay_colours_the_brain_alone_and_as_much_as_asked(ax):
     image, values = np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([[9.0, 0.0], [1.0, 5.0]])
-    plots.plot_overlay(ax, image, values, limits=(0.0, 1.0), colours="gray", opacity=1.0)
+    plot_overlay(ax, image, values, limits=(0.0, 1.0), colours="gray", opacity=1.0)
     (picture,) = ax.images
     # [X, Y] becomes rows of Y; what lies above the limit has its colour, what lies outside the brain is black
     assert picture.get_array()[..., 0].tolist() == [[0, 255], [0, 255]]
-    plots.plot_overlay(ax, image, values, limits=(0.0, 1.0), colours="gray", opacity=0.0)
+    plot_overlay(ax, image, values, limits=(0.0, 1.0), colours="gray", opacity=0.0)
     grey = ax.images[1].get_array()[..., 0]
     assert grey[0, 0] == 0
     assert 0 <= grey[1, 0] < grey[0, 1] < grey[1, 1] == 255, "the slice itself"

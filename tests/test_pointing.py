@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from riskmap.leep import SMALLEST_PROBABILITY, LeepStatistics
-from riskmap.pointing import mean_pointing, pointing, reference_scores
+from riskmap.measure.pointing import mean_pointing, pointing, reference_scores
 
 SPACING = (1.0, 2.0, 4.0)
 

@@ -4,17 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from riskmap.cohort import Task
-from riskmap.networks import NetworkConfig, build_network
-from riskmap.prediction import (
-    dice_of_volume,
-    hausdorff95_of_volume,
-    mean_dice_of_slices,
-    predict_probabilities,
-    predict_volume,
-    score_patients,
-)
-from riskmap.slices import load_slices, volume_to_slices
+from riskmap.data.cohort import Task
+from riskmap.data.patients import load_slices, volume_to_slices
+from riskmap.measure.overlap import dice_of_volume, hausdorff95_of_volume, score_patients
+from riskmap.training.config import NetworkConfig
+from riskmap.training.networks import build_network
+from riskmap.training.prediction import mean_dice_of_slices, predict_probabilities, predict_volume
 
 
 def cube(start, stop, size=12):

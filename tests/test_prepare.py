@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from conftest import TINY_BOX, TINY_SPACING, TINY_SPLIT, TINY_SUBJECTS
 
-from data_scripts.geometry import box_shape, to_box
-from data_scripts.layouts import LAYOUTS, detect_layout, find_iseg2019
-from data_scripts.prepare import DEFAULT_SPLIT, main, prepare
-from data_scripts.resumable import OtherParametersError
-from data_scripts.split import PARTS, SOURCE_PARTS, TARGET_PARTS, split_by_site, split_subjects
-from data_scripts.volumes import SubjectError, read_subject, save_volume
-from riskmap.cohort import Cohort
-from riskmap.files import read_json, sha256_of_file, write_json
+from data_scripts.archives.geometry import box_shape, to_box
+from data_scripts.archives.layouts import LAYOUTS, detect_layout, find_iseg2019
+from data_scripts.archives.prepare import DEFAULT_SPLIT, prepare
+from data_scripts.archives.split import PARTS, SOURCE_PARTS, TARGET_PARTS, split_by_site, split_subjects
+from data_scripts.archives.volumes import SubjectError, read_subject, save_volume
+from data_scripts.prepare import main
+from riskmap.data.cohort import Cohort
+from riskmap.project.files import read_json, sha256_of_file, write_json
+from riskmap.project.folders import OtherParametersError
 
 FIRST = "FeTS21_Training_001"
 ARGUMENTS = {"spacing": TINY_SPACING, "box": TINY_BOX, "split": TINY_SPLIT, "jobs": 1}

@@ -5,10 +5,11 @@ import re
 import nbformat
 import pytest
 
-from riskmap import publish, report
-from riskmap.files import digest_of, read_json
-from riskmap.findings import Findings
-from riskmap.paths import PROJECT_ROOT
+from riskmap.experiment import score_tables
+from riskmap.experiment.findings import Findings
+from riskmap.project.files import digest_of, read_json
+from riskmap.project.paths import PROJECT_ROOT
+from riskmap.rerun import publish
 
 
 @pytest.fixture(scope="module")
@@ -23,17 +24,17 @@ def found():
 
 def test_the_readme_shows_what_the_records_say(records, found):
     text = publish.README.read_text(encoding="utf-8")
-    assert publish.readme_text(text, records, found) == text, "run: python -m riskmap.publish"
+    assert publish.readme_text(text, records, found) == text, "run: python -m riskmap publish"
 
 
 @pytest.mark.parametrize("figure", [publish.FIGURE, publish.HARM_FIGURE], ids=lambda path: path.stem)
 def test_the_figures_were_drawn_from_these_records(figure, records):
-    assert publish.figure_digest(figure) == digest_of(records), "run: python -m riskmap.publish"
+    assert publish.figure_digest(figure) == digest_of(records), "run: python -m riskmap publish"
 
 
 @pytest.mark.parametrize("figure", [publish.REPAIRS_FIGURE, publish.TWINS_FIGURE], ids=lambda path: path.stem)
 def test_the_figures_of_the_experiment_were_drawn_from_its_records(figure, found):
-    assert publish.figure_digest(figure) == digest_of(found.digest), "run: python -m riskmap.publish"
+    assert publish.figure_digest(figure) == digest_of(found.digest), "run: python -m riskmap publish"
 
 
 def test_the_experiment_that_is_published_is_the_one_that_is_planned(found):
@@ -71,11 +72,13 @@ def test_the_published_records_are_honest(records):
     """One cohort that says it is simulated, every arm with the same patients and seeds, not one run left out."""
     assert {record["parameters"]["data"]["simulated"] for record in records} == {True}
     assert len({record["parameters"]["data"]["digest"] for record in records}) == 1
-    frame = report.scores(records)
+    frame = score_tables.scores(records)
     for shots, rows in frame.groupby("shots"):
         for source in rows["source"].dropna().unique():
             for target in rows.loc[rows["source"] == source, "target"].unique():
-                assert report.per_patient(report.of_pair(rows, source, target, shots)).notna().all(axis=None)
+                assert (
+                    score_tables.per_patient(score_tables.of_pair(rows, source, target, shots)).notna().all(axis=None)
+                )
 
 
 def test_the_pages_promise_no_less_time_than_they_took():
@@ -88,6 +91,6 @@ def test_the_pages_promise_no_less_time_than_they_took():
 
 
 def test_a_table_of_real_patients_does_not_call_them_simulated(records):
-    scores = report.scores(records)
-    assert report.describe_sample(scores).endswith("simulated cohort")
-    assert report.describe_sample(scores.assign(simulated=False)).endswith("real patients")
+    scores = score_tables.scores(records)
+    assert score_tables.describe_sample(scores).endswith("simulated cohort")
+    assert score_tables.describe_sample(scores.assign(simulated=False)).endswith("real patients")

@@ -4,9 +4,9 @@ import nbformat
 import pytest
 from test_execution import write_notebook, write_profile
 
-from riskmap import run
-from riskmap.execution import sidecar_of
-from riskmap.files import read_json
+from riskmap.project.files import read_json
+from riskmap.rerun import run
+from riskmap.rerun.execution import sidecar_of
 
 
 def test_notebook_is_found_by_number_name_and_path(tmp_path):

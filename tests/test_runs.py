@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from riskmap import publish, report, runs
-from riskmap.arms import TargetData
-from riskmap.compute import choose_device
-from riskmap.files import digest_of, read_json, write_json
-from riskmap.networks import NetworkConfig
-from riskmap.runs import SourceSpec, TransferSpec, choose_patients, ensure_source, ensure_transfer, ensure_transfers
-from riskmap.training import TrainingConfig
+from riskmap.experiment import score_tables
+from riskmap.experiment.figures import draw_summary
+from riskmap.project.files import digest_of, read_json, write_json
+from riskmap.rerun import publish
+from riskmap.training import runs
+from riskmap.training.config import NetworkConfig, SourceSpec, TrainingConfig, TransferSpec
+from riskmap.training.device import choose_device
+from riskmap.training.runs import choose_patients, ensure_source, ensure_transfer, ensure_transfers
+from riskmap.training.target_data import TargetData
 
 SHORT = TrainingConfig(steps=4, batch_size=4, validations=1, device="cpu", precision="float32")
 SOURCE = SourceSpec("FLAIR:WT", 0, SHORT, NetworkConfig(channels=(4, 8)))
@@ -143,17 +145,17 @@ def test_impossible_runs_are_named_before_any_work(change, message, tiny_cohort,
 
 
 def test_tables_pair_patients_and_average_seeds_first(made):
-    frame = report.scores(run.record for run in made[1])
-    dice = report.per_patient(frame)
+    frame = score_tables.scores(run.record for run in made[1])
+    dice = score_tables.per_patient(frame)
     rows = frame.loc[(frame["arm"] == "scratch") & (frame["patient"] == dice.index[0])]
     assert len(rows) == 2
     assert dice["scratch"].iloc[0] == pytest.approx(rows["dice"].mean())
-    table = report.result_table(frame, ["scratch", "fine_tune", "risk_map_paper"])
+    table = score_tables.result_table(frame, ["scratch", "fine_tune", "risk_map_paper"])
     assert table["arm"].tolist() == ["From scratch", "Fine-tuning", "Risk map, reconstruction of the paper"]
     gap = 100 * (dice["scratch"] - dice["fine_tune"]).mean()
     assert table["gap: scratch − arm"][1].startswith(f"{gap:+.1f} [")
     with pytest.raises(ValueError, match="must share patients and seeds"):
-        report.per_patient(frame.iloc[1:])
+        score_tables.per_patient(frame.iloc[1:])
 
 
 def test_publishing_writes_small_records_and_the_figure_that_names_them(made, tiny_cohort, tmp_path, monkeypatch):
@@ -164,22 +166,22 @@ def test_publishing_writes_small_records_and_the_figure_that_names_them(made, ti
     assert len(records) == len(made[1])
     assert not any("history" in record["results"] for record in records)
     assert publish.figure_digest(tmp_path / "harm.png") == digest_of(records)
-    section = report.readme_section(records)
+    section = score_tables.readme_section(records)
     assert "**FLAIR:WT → T1ce:TC** (2 test patients (0 without the target label), 2 seeds, 1 target" in section
     assert "simulated cohort" in section
-    figure = report.draw_summary(report.scores(records))
+    figure = draw_summary(score_tables.scores(records))
     assert figure.axes[0].get_title().startswith("FLAIR:WT → T1ce:TC")
 
 
 def test_answers_and_the_table_of_shots(made):
-    frame = report.scores(run.record for run in made[1])
-    estimate = report.compare(frame, "scratch", "fine_tune")
-    answer = report.answer(frame, "scratch", "fine_tune", "Harm?")
+    frame = score_tables.scores(run.record for run in made[1])
+    estimate = score_tables.compare(frame, "scratch", "fine_tune")
+    answer = score_tables.answer(frame, "scratch", "fine_tune", "Harm?")
     assert answer == f"- Harm? {estimate.text(digits=1, signed=True)} Dice points: **{estimate.verdict()}**."
-    assert len(report.answers(frame).splitlines()) == 3, "only what the arms that are there can answer"
-    assert report.answers(frame).splitlines()[0].startswith("- Is there negative transfer")
+    assert len(score_tables.answers(frame).splitlines()) == 3, "only what the arms that are there can answer"
+    assert score_tables.answers(frame).splitlines()[0].startswith("- Is there negative transfer")
     both = pd.concat([frame, frame.assign(shots=2)])
-    table = report.shots_table(both, ["scratch", "fine_tune"])
+    table = score_tables.shots_table(both, ["scratch", "fine_tune"])
     assert table["k"].tolist() == [1, 1, 2, 2]
     assert table.iloc[0, 1:].tolist() == table.iloc[2, 1:].tolist()
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from riskmap.explore_images import PatientView
+from riskmap.figures.images import plot_source_row
 from riskmap.leep import LeepStatistics
-from riskmap.scans import describe_view, hardness_of, plot_source_row, statistics_of
+from riskmap.training.views import PatientView, describe_view, hardness_of, statistics_of
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import pytest
 from conftest import TINY_SEED, TINY_SPACING, TINY_SUBJECTS
 
 from data_scripts import simulate_fets2021, simulate_iseg2019
-from data_scripts.fields import smooth_noise
-from data_scripts.resumable import OtherParametersError, whole_folder
-from data_scripts.scanner import site_of
-from riskmap.files import read_json, sha256_of_file
+from data_scripts.simulation.fields import smooth_noise
+from data_scripts.simulation.scanner import site_of
+from riskmap.project.files import read_json, sha256_of_file
+from riskmap.project.folders import OtherParametersError, whole_folder
 
 SEQUENCES = ("flair", "t1", "t1ce", "t2")
 

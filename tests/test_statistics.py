@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from riskmap.statistics import holm, mean_over_pairs, patient_mean, wilcoxon
+from riskmap.measure.statistics import holm, mean_over_pairs, patient_mean, wilcoxon
 
 
 @pytest.fixture

@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from riskmap import LeepStatistics, TransferRiskMap
-from riskmap.cohort import Task, _Volumes
-from riskmap.compute import torch_threads
-from riskmap.files import read_json
-from riskmap.networks import NetworkConfig, build_network
-from riskmap.prediction import predict_probabilities
-from riskmap.slices import load_slices
-from riskmap.streaming import patient_batches, stream_statistics, write_risk_maps
+from riskmap.data.cohort import Task
+from riskmap.data.patients import load_slices
+from riskmap.data.volumes import KeptVolumes
+from riskmap.project.files import read_json
+from riskmap.training.config import NetworkConfig
+from riskmap.training.device import torch_threads
+from riskmap.training.map_files import patient_batches, stream_statistics, write_risk_maps
+from riskmap.training.networks import build_network
+from riskmap.training.prediction import predict_probabilities
 
 TASK = Task("T1ce", "TC")
 NETWORK = build_network(2, NetworkConfig(channels=(4, 8)))
@@ -98,7 +100,7 @@ def test_an_impossible_number_of_processes_is_named(tiny_cohort, tmp_path):
 def test_kept_volumes_are_bounded_by_bytes(tiny_cohort):
     records = [(tiny_cohort.folder / each["path"], each["sha256"]) for each in tiny_cohort._records()]
     size = tiny_cohort.brain(tiny_cohort.subjects[0]).size
-    volumes = _Volumes(limit=5 * size)
+    volumes = KeptVolumes(limit=5 * size)
     for path, sha256 in records:
         volumes.read(path, sha256)
         assert volumes.num_bytes <= 5 * size

@@ -15,14 +15,9 @@ from dask.utils import key_split
 from distributed import Client, LocalCluster, get_worker
 from test_execution import write_notebook
 
-from riskmap import sweep
-from riskmap.execution import sidecar_of
-from riskmap.files import read_json
-from riskmap.paths import PROJECT_ROOT
-from riskmap.plots_sweeps import draw_effect
-from riskmap.sweep_links import linked_table
-from riskmap.sweep_plan import Task, plan_tasks, read_plan
-from riskmap.sweep_table import (
+from riskmap.pages.sweep_figures import draw_effect
+from riskmap.pages.sweep_links import linked_table
+from riskmap.pages.sweep_table import (
     by_other_parameters,
     effect_of,
     ranking,
@@ -32,6 +27,11 @@ from riskmap.sweep_table import (
     varied,
     winners,
 )
+from riskmap.project.files import read_json
+from riskmap.project.paths import PROJECT_ROOT
+from riskmap.rerun import sweep
+from riskmap.rerun.execution import sidecar_of
+from riskmap.rerun.sweep_plan import Task, plan_tasks, read_plan
 
 SWEEPS = sorted((PROJECT_ROOT / "sweeps").glob("*.yaml"))
 PARAMETERS = 'rate = 1.0\nseed = 0\nfolder = ""'
@@ -267,7 +267,7 @@ def test_interrupt_and_kill_lose_only_what_was_in_progress(tmp_path):
         tmp_path / "sweep.yaml", notebooks=[str(notebook)], parameters={"folder": str(marks)},
         grid={"seed": list(range(6))}, retries=1, time_limit=60,
     )  # fmt: skip
-    command = [sys.executable, "-m", "riskmap.sweep", str(sweep), "--out", str(out), "--workers", "2", "--resume"]
+    command = [sys.executable, "-m", "riskmap.rerun.sweep", str(sweep), "--out", str(out), "--workers", "2", "--resume"]
 
     def finished() -> list[Path]:
         return [*out.glob("notebooks/*.ipynb.json")]
@@ -319,7 +319,7 @@ def test_cluster_loses_a_worker_and_finishes_all_others(tmp_path):
         grid={"rate": rates, "seed": seeds}, time_limit=20,
     )  # fmt: skip
     out, address_file = tmp_path / "out", tmp_path / "scheduler.json"
-    command = [sys.executable, "-m", "riskmap.sweep", str(sweep), "--out", str(out)]
+    command = [sys.executable, "-m", "riskmap.rerun.sweep", str(sweep), "--out", str(out)]
     at = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(address_file))
     processes = [start("scheduler", "--no-dashboard", *at)]
     try:

@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from riskmap.cohort import Task
-from riskmap.compute import choose_device, choose_precision, torch_threads
+from riskmap.data.batches import BatchSampler
+from riskmap.data.cohort import Task
+from riskmap.data.patients import SliceSet, load_slices, slices_to_volume, volume_to_slices
 from riskmap.loss import RiskWeightedLoss
-from riskmap.networks import NetworkConfig, build_network, load_weights, save_weights, transfer_network
-from riskmap.slices import BatchSampler, SliceSet, load_slices, slices_to_volume, volume_to_slices
-from riskmap.training import TrainingConfig, train
+from riskmap.training.config import NetworkConfig, TrainingConfig
+from riskmap.training.device import choose_device, choose_precision, torch_threads
+from riskmap.training.loop import train
+from riskmap.training.networks import build_network, load_weights, save_weights, transfer_network
 
 SMALL = NetworkConfig(channels=(4, 8))
 

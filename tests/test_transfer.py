@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from riskmap.statistics import patient_mean
-from riskmap.transfer import (
+from riskmap.measure.harm import (
     compare_patients,
     compare_pixels,
     distance_to_boundary,
@@ -14,6 +13,7 @@ from riskmap.transfer import (
     mean_fractions,
     most_harmed,
 )
+from riskmap.measure.statistics import patient_mean
 
 
 def test_counts_by_hand():

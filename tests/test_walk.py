@@ -8,8 +8,8 @@ import archives
 import pytest
 from test_notebooks import NOTEBOOKS, run
 
-from riskmap.cohort import Cohort
-from riskmap.paths import PROJECT_ROOT
+from riskmap.data.cohort import Cohort
+from riskmap.project.paths import PROJECT_ROOT
 
 ADULT_BOX, INFANT_BOX = ("192", "224", "192"), ("160", "192", "160")
 INFANT_TASKS = {

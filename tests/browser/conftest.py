@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from riskmap.browser import NO_BROWSER, find_browser
+from riskmap.project.browser import NO_BROWSER, find_browser
 
 from .lab import Lab, running_lab
 from .page import FLAGS

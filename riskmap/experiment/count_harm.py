@@ -1,0 +1,170 @@
+"""From the stored predictions of an experiment's runs to counts of harm, and to whether the map pointed at it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+
+from riskmap.data.cohort import Cohort, Task
+from riskmap.data.patients import load_slices, volume_to_slices
+from riskmap.experiment.plan import Pair, rate_owner
+from riskmap.measure.harm import PixelTransfer, compare_patients, excess_harm, fractions_by_class, fractions_by_distance
+from riskmap.measure.pointing import pointing, reference_scores
+from riskmap.project.progress import progress_bar
+from riskmap.training.device import torch_threads
+from riskmap.training.prediction import predict_probabilities
+from riskmap.training.runs import Run, source_of
+from riskmap.training.target_data import TargetData
+
+CHURN = "churn"
+# columns that are measured; all others say of what
+_NUMBERS = ("harmed", "repaired", "excess", "pixels", "auroc", "average_precision", "prevalence", "leep")
+TABLES = ("changes", "classes", "bands", "pointing", "leep")
+
+
+@dataclass(frozen=True)
+class HarmCase:
+    """The runs of one pair and seed that are held against one another: by arm, and a second run from scratch."""
+
+    pair: Pair
+    seed: int
+    runs: Mapping[str, Run]
+    other_scratch: Run
+
+
+def harm_cases(
+    found: Iterable[tuple[Pair, Run]], arms: tuple[str, ...], shots: int, rates: Mapping[str, float]
+) -> list[HarmCase]:
+    """Group the runs of some arms by pair and seed; the next seed's run from scratch gives the churn.
+
+    Args:
+        found: runs with their pairs; those with another number of shots or learning rate are passed over.
+        arms: to hold against scratch.
+        shots: target patients.
+        rates: the learning rate of each arm.
+    """
+    by_pair: dict[Pair, dict[int, dict[str, Run]]] = defaultdict(lambda: defaultdict(dict))
+    for pair, run in found:
+        parameters = run.record["parameters"]
+        arm, rate = parameters["arm"], parameters["training"]["learning_rate"]
+        if parameters["shots"] == shots and arm in ("scratch", *arms) and rate == rates[rate_owner(arm)]:
+            by_pair[pair][parameters["seed"]][arm] = run
+    whole = []
+    for pair, seeds in by_pair.items():
+        order = sorted(seed for seed in seeds if {"scratch", *arms} <= set(seeds[seed]))
+        for seed, other in zip(order, order[1:] + order[:1], strict=True):
+            if seed != other:
+                whole.append(HarmCase(pair, seed, seeds[seed], seeds[other]["scratch"]))
+    return whole
+
+
+def count_harm(
+    compared: Iterable[HarmCase], cohort_of: Callable[[str], Cohort], out_dir: Path, jobs: int = 2
+) -> dict[str, dict[str, Any]]:
+    """Return the tables of :func:`harm_tables` of all comparisons, averaged over seeds, as columns and rows.
+
+    - ``changes``: harmed and repaired share of the region per arm, patient and seed, and the harm beyond the churn;
+    - ``classes``, ``bands``: the same shares by true class, and by distance to the label boundary;
+    - ``pointing``: AUROC and average precision of each score for the event "fine-tuning wrong where scratch is right",
+      and for the event "another seed from scratch wrong";
+    - ``leep``: the LEEP score on the target's training pixels.
+    """
+    compared = list(compared)
+    made = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+        joblib.delayed(harm_tables)(each, cohort_of(each.pair.cohort), out_dir) for each in compared
+    )
+    parts = list(progress_bar(made, "counting harm", total=len(compared), unit="pair"))
+    return {name: table_to_json(mean_over_seeds(pd.concat([part[name] for part in parts]))) for name in TABLES}
+
+
+def harm_tables(case: HarmCase, cohort: Cohort, out_dir: Path) -> dict[str, pd.DataFrame]:
+    """Return the tables of one pair and seed."""
+    task = Task.parse(case.pair.target)
+    predictions = {arm: run.predictions() for arm, run in case.runs.items()}
+    predictions[CHURN] = case.other_scratch.predictions()
+    scratch = predictions.pop("scratch")
+    truth = {patient: cohort.labels(patient, task.target) for patient in scratch}
+    changes = {arm: compare_patients(truth, scratch, found) for arm, found in predictions.items()}
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    for arm, per_patient in changes.items():
+        excess = excess_harm(per_patient, changes[CHURN])
+        for patient, change in per_patient.items():
+            names = {"arm": arm, "patient": patient}
+            row = {"harmed": change.harmed_fraction, "repaired": change.repaired_fraction, "excess": excess[patient]}
+            tables["changes"].append(pd.DataFrame([names | row]))
+            tables["classes"].append(_by_class(change, truth[patient]).assign(**names))
+            bands = fractions_by_distance(change, truth[patient], cohort.spacing)
+            tables["bands"].append(bands.assign(**names))
+    with torch_threads(1):
+        leep, scores = pixel_scores(case, cohort, out_dir, truth)
+    tables["leep"].append(pd.DataFrame([{"leep": leep}]))
+    for patient, of_patient in scores.items():
+        right = scratch[patient] == truth[patient]
+        for event in ("fine_tune", CHURN):
+            wrong = predictions[event][patient] != truth[patient]
+            table = pointing(of_patient, changes[event][patient].region & right, wrong)
+            tables["pointing"].append(table.assign(event=event, patient=patient))
+    where = {"cohort": cohort.name, "source": case.pair.source, "target": case.pair.target}
+    return {name: pd.concat(parts).assign(**where, seed=case.seed) for name, parts in tables.items()}
+
+
+def pixel_scores(
+    case: HarmCase, cohort: Cohort, out_dir: Path, truth: Mapping[str, np.ndarray]
+) -> tuple[float, dict[str, dict[str, np.ndarray]]]:
+    """Return LEEP on the training pixels, and the hardness of some patients with its references.
+
+    Labels of test patients are looked at, as harm is: this is an analysis after the fact, no training sees it.
+
+    Args:
+        case: holds the fine-tuned run, which knows its source and its training patients.
+        cohort: of the runs.
+        out_dir: holds the source network.
+        truth: {patient: class indices [X, Y, Z]}.
+
+    Returns:
+        The LEEP score, and {patient: scores [X, Y, Z] by name}, see :func:`riskmap.measure.pointing.reference_scores`.
+    """
+    run, task = case.runs["fine_tune"], Task.parse(case.pair.target)
+    source = source_of(run, cohort, out_dir).network()
+    slices = load_slices(cohort, run.record["parameters"]["subjects"]["train"], task)
+    data = TargetData(slices, cohort.targets[task.target].num_classes, source, case.seed)
+    leep = data.leep.score([(data.source_probabilities, slices.labels.long())])
+    scores = {}
+    for patient, labels in truth.items():
+        images = volume_to_slices(cohort.image(patient, task.modality))
+        probabilities = torch.cat(list(predict_probabilities(source, images)))
+        volume = probabilities.permute(1, 2, 3, 0).numpy()
+        scores[patient] = reference_scores(volume, labels, data.leep, cohort.spacing, case.seed)
+    return leep, scores
+
+
+def _by_class(change: PixelTransfer, truth: np.ndarray) -> pd.DataFrame:
+    rows = fractions_by_class(change, truth).items()
+    return pd.DataFrame(
+        [{"class": index, "harmed": harmed, "repaired": repaired} for index, (harmed, repaired) in rows],
+        columns=["class", "harmed", "repaired"],
+    )
+
+
+def mean_over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Average a table's numbers over seeds; a seed in which a number was undefined takes no part in its mean."""
+    keys = [name for name in table.columns if name != "seed" and name not in _NUMBERS]
+    numbers = [name for name in table.columns if name in _NUMBERS]
+    return table.groupby(keys, sort=False, as_index=False)[numbers].mean()
+
+
+def table_to_json(table: pd.DataFrame) -> dict[str, Any]:
+    """Return a table as columns and rows that JSON can hold; what is undefined becomes None."""
+    rounded = table.round(5).astype(object).where(table.notna(), None)
+    return {"columns": list(rounded.columns), "rows": rounded.to_numpy().tolist()}
+
+
+def table_from_json(table: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a table of :func:`count_harm` as read from its JSON file; what was undefined is NaN."""
+    return pd.DataFrame(table["rows"], columns=table["columns"])

@@ -1,0 +1,166 @@
+"""What an experiment found, read from its published records; nothing here trains or measures.
+
+Differences are in Dice points (hundredths), paired by patient after averaging over seeds; intervals are 95 %,
+bootstrapped over patients.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from riskmap.experiment.count_harm import table_from_json
+from riskmap.experiment.plan import Pair, Plan, rate_owner
+from riskmap.experiment.plans import PUBLISHED
+from riskmap.experiment.score_tables import per_patient, scores
+from riskmap.measure.pointing import mean_pointing
+from riskmap.measure.statistics import Estimate, mean_over_pairs, patient_mean
+from riskmap.project.files import digest_of, read_json
+from riskmap.project.paths import RESULTS
+
+MAPS = ("risk_map_paper", "risk_map_hardness", "risk_map_focused")
+REFERENCES = ("class_balanced", "focal", "top_k")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The published records of an experiment, and what can be asked of them.
+
+    Args:
+        plan: what was run; it gives the order of the pairs.
+        folder: holds runs.json, harm.json, rates.json and cost.json.
+    """
+
+    plan: Plan = PUBLISHED
+    folder: Path = RESULTS / PUBLISHED.name
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row per run and patient; see :func:`riskmap.experiment.score_tables.scores`."""
+        return scores(read_json(self.folder / "runs.json")["runs"])
+
+    @cached_property
+    def harm(self) -> dict[str, pd.DataFrame]:
+        """The tables of :func:`riskmap.experiment.count_harm.count_harm`."""
+        return {name: table_from_json(table) for name, table in read_json(self.folder / "harm.json").items()}
+
+    @cached_property
+    def rates(self) -> dict[str, dict[str, Any]]:
+        """What each learning rate scored on validation patients, and which was chosen."""
+        return read_json(self.folder / "rates.json")
+
+    @cached_property
+    def cost(self) -> dict[str, Any]:
+        """What the experiment took."""
+        return read_json(self.folder / "cost.json")
+
+    @cached_property
+    def digest(self) -> str:
+        """Short hash over all records: the same digest means the same tables and figures."""
+        names = ("runs", "harm", "rates", "cost")
+        return digest_of([read_json(self.folder / f"{name}.json") for name in names])
+
+    @cached_property
+    def gaps(self) -> dict[Pair, Estimate]:
+        """The negative-transfer gap of each pair, Dice(scratch) - Dice(fine-tuning)."""
+        return {pair: patient_mean(self.difference(pair, "scratch", "fine_tune")) for pair in self.plan.pairs}
+
+    @property
+    def hurt(self) -> tuple[Pair, ...]:
+        """The pairs whose gap has an interval above 0."""
+        return tuple(pair for pair, gap in self.gaps.items() if gap.low > 0)
+
+    def rows(
+        self, pair: Pair, arms: Iterable[str], shots: int | None = None, rate: float | None = None
+    ) -> pd.DataFrame:
+        """Return the rows of some arms of a pair, with the seeds that all of them have.
+
+        Args:
+            pair: one of the plan.
+            arms: names of ``riskmap.training.arms.ARMS``.
+            shots: target patients; by default those of the main table.
+            rate: a learning rate; by default each arm's chosen one.
+
+        Raises:
+            ValueError: an arm has no run there.
+        """
+        frame, wanted = self.frame, list(arms)
+        shots = self.plan.main_shots if shots is None else shots
+        rates = {arm: self.rates[rate_owner(arm)]["chosen"] if rate is None else rate for arm in wanted}
+        of_source = (frame["source"] == pair.source) | frame["source"].isna()
+        chosen = frame.loc[(frame["cohort"] == pair.cohort) & (frame["target"] == pair.target) & of_source]
+        chosen = chosen.loc[(chosen["shots"] == shots) & (chosen["rate"] == chosen["arm"].map(rates))]
+        seeds = [set(chosen.loc[chosen["arm"] == arm, "seed"]) for arm in wanted]
+        if not all(seeds):
+            lacking = ", ".join(arm for arm, found in zip(wanted, seeds, strict=True) if not found)
+            raise ValueError(f"no run of {lacking} for {pair.title} with {shots} target patients")
+        return chosen.loc[chosen["seed"].isin(set.intersection(*seeds))]
+
+    def dice(self, pair: Pair, arms: Sequence[str], shots: int | None = None) -> pd.DataFrame:
+        """Return the Dice of each patient and arm, averaged over the seeds that all these arms have."""
+        return per_patient(self.rows(pair, arms, shots))
+
+    def difference(self, pair: Pair, better: str, worse: str, shots: int | None = None) -> pd.Series:
+        """Return how many Dice points one arm lies above another, per patient."""
+        dice = self.dice(pair, (better, worse), shots)
+        return 100 * (dice[better] - dice[worse])
+
+    def at_rate(self, pair: Pair, better: str, worse: str, rate: float) -> pd.Series:
+        """Return how many Dice points one arm lies above another, per patient, both trained with the same rate.
+
+        Scratch keeps its chosen rate: what is asked is what a rate does to a transferred network.
+        """
+        parts = []
+        for arm in (better, worse):
+            rows = self.rows(pair, (arm,), rate=None if arm == "scratch" else rate)
+            rows = rows.loc[rows["seed"].isin(self.plan.every_rate.seeds)]
+            parts.append(rows.groupby("patient")["dice"].mean())
+        return 100 * (parts[0] - parts[1])
+
+    def by_cohort(self, pairs: Sequence[Pair], better: str, worse: str) -> list[pd.DataFrame]:
+        """Return the differences of some pairs as one table [patient, pair] per cohort: its pairs share patients."""
+        cohorts = defaultdict(list)
+        for pair in pairs:
+            cohorts[pair.cohort].append(self.difference(pair, better, worse))
+        return [pd.concat(differences, axis=1) for differences in cohorts.values()]
+
+    def over_pairs(self, pairs: Sequence[Pair], better: str, worse: str) -> Estimate | None:
+        """Return the mean difference over pairs; patients are resampled within each cohort. None without a pair."""
+        return mean_over_pairs(self.by_cohort(pairs, better, worse)) if pairs else None
+
+    def leep(self, pair: Pair) -> float:
+        """Return the LEEP score of a pair, averaged over seeds, in nats."""
+        return at_pair(self.harm["leep"], pair)["leep"].item()
+
+    def pointing(self, pair: Pair, event: str = "fine_tune") -> pd.DataFrame:
+        """Return how well each score forecasts an event: means over patients of what was averaged over seeds.
+
+        Args:
+            pair: one of the plan.
+            event: "fine_tune" (wrong where scratch is right) or "churn" (another seed from scratch is wrong there).
+        """
+        rows = at_pair(self.harm["pointing"], pair)
+        return mean_pointing(dict(iter(rows.loc[rows["event"] == event].groupby("patient"))))
+
+    def sample(self) -> str:
+        """Return "n patients, n seeds" of the main table."""
+        counts = {
+            pair: self.rows(pair, ("scratch", "fine_tune"))[["patient", "seed"]].nunique() for pair in self.plan.pairs
+        }
+        patients = sorted({int(count["patient"]) for count in counts.values()})
+        seeds = min(int(count["seed"]) for count in counts.values())
+        empty = int((self.frame.drop_duplicates(["cohort", "target", "patient"])["empty"] > 0).sum())
+        return (
+            f"{' or '.join(map(str, patients))} test patients a pair ({empty} with an empty label), {seeds} seeds, "
+            f"{self.plan.main_shots} target training patients; simulated cohorts"
+        )
+
+
+def at_pair(table: pd.DataFrame, pair: Pair) -> pd.DataFrame:
+    """Return the rows of a pair in a table with the columns cohort, source and target."""
+    chosen = (table["cohort"] == pair.cohort) & (table["source"] == pair.source) & (table["target"] == pair.target)
+    return table.loc[chosen]

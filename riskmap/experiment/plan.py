@@ -1,0 +1,138 @@
+"""The plan of an experiment: which pairs, arms, shots and seeds; declared here, executed by ``experiment.run``."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from riskmap.training.arms import ARMS, get_arm
+from riskmap.training.config import NetworkConfig, SourceSpec, TrainingConfig, TransferSpec
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A source and a target task of one cohort, such as "FLAIR:WT" and "T1ce:TC"."""
+
+    cohort: str
+    source: str
+    target: str
+
+    @property
+    def title(self) -> str:
+        """The pair for tables and figures; sites are named where the source's patients come from other ones."""
+        between = " (new sites)" if self.cohort.endswith("_sites") else ""
+        return f"{self.source} → {self.target}{between}"
+
+    @property
+    def is_infant(self) -> bool:
+        """Whether the task is infant tissue rather than a tumour."""
+        return self.target.endswith(":TISSUE")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A full grid of runs: every arm of every pair, for every number of shots and every seed."""
+
+    pairs: tuple[Pair, ...]
+    arms: tuple[str, ...]
+    shots: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for arm in self.arms:
+            get_arm(arm)
+
+    def __iter__(self) -> Iterator[tuple[Pair, str, int, int]]:
+        """Yield (pair, arm, shots, seed), all arms of a comparison next to one another."""
+        for seed in self.seeds:
+            for shots in self.shots:
+                yield from ((pair, arm, shots, seed) for pair in self.pairs for arm in self.arms)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment.
+
+    Args:
+        name: names its folder under ``results/``.
+        main: the runs of the main table.
+        further: further arms and controls, on fewer pairs.
+        few_shots: the same arms with fewer and with more target patients.
+        every_rate: runs that are made with every learning rate of the grid, not with the chosen one alone, to see how
+            much hangs on the choice. A run that several blocks hold is made once.
+        rate_search: the grid of development runs that chooses learning rates, on cohorts of their own.
+        rates: learning rates to choose from.
+        source_training: of the source networks.
+        transfer_training: of all other runs; the learning rate is replaced by the chosen one.
+        network: the architecture of all networks.
+        source_networks: how many source networks each source task has; the runs of seed s start from network
+            ``s % source_networks``.
+        harm_arms: the arms whose harm is counted pixel by pixel, at the main number of shots.
+    """
+
+    name: str
+    main: Block
+    further: Block
+    few_shots: tuple[Block, ...]
+    every_rate: Block
+    rate_search: Block
+    rates: tuple[float, ...]
+    source_training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(steps=400, learning_rate=2.0e-3, validations=1)
+    )
+    transfer_training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(steps=200, learning_rate=6.0e-3, validations=1)
+    )
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    source_networks: int = 2
+    harm_arms: tuple[str, ...] = ("fine_tune", "risk_map_paper", "risk_map_focused")
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs of the main table."""
+        return self.main.pairs
+
+    @property
+    def main_shots(self) -> int:
+        """The number of target patients of the main table."""
+        return self.main.shots[0]
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """What is run with the chosen learning rates, in the order in which it is made."""
+        return (self.main, self.further, *self.few_shots)
+
+    @property
+    def cohorts(self) -> tuple[str, ...]:
+        """The names of all cohorts, in the order in which they are needed."""
+        blocks = (self.rate_search, *self.blocks, self.every_rate)
+        return tuple(dict.fromkeys(pair.cohort for block in blocks for pair in block.pairs))
+
+    def spec(self, pair: Pair, arm: str, shots: int, seed: int, rate: float, part: str) -> TransferSpec:
+        """Return the specification of one run."""
+        source = SourceSpec(pair.source, seed % self.source_networks, self.source_training, self.network)
+        training = replace(self.transfer_training, learning_rate=rate)
+        return TransferSpec(source, pair.target, get_arm(arm), shots, seed, training, part)
+
+    def rate_search_specs(self) -> Iterator[tuple[Pair, TransferSpec]]:
+        """Yield the development runs, scored on validation patients."""
+        for pair, arm, shots, seed in self.rate_search:
+            for rate in self.rates:
+                yield pair, self.spec(pair, arm, shots, seed, rate, "target_val")
+
+    def published_specs(self, rates: Mapping[str, float]) -> Iterator[tuple[Pair, TransferSpec]]:
+        """Yield the published runs, each once, scored on test patients.
+
+        Args:
+            rates: the chosen learning rate of each arm; a control has its arm's.
+        """
+        cells = [(*cell, rates[rate_owner(cell[1])]) for block in self.blocks for cell in block]
+        cells += [(*cell, rate) for cell in self.every_rate for rate in self.rates]
+        for pair, *cell in dict.fromkeys(cells):
+            yield pair, self.spec(pair, *cell, "target_test")
+
+
+def rate_owner(arm: str) -> str:
+    """Return the arm whose learning rate an arm takes: a control that of the arm it controls, others their own."""
+    return get_arm(arm).control_of or arm
+
+
+ARMS_WITH_OWN_RATE = tuple(name for name, arm in ARMS.items() if arm.control_of is None)

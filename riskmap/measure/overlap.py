@@ -1,0 +1,77 @@
+"""How well a prediction covers the truth: Dice and Hausdorff distance of whole patients, never of pooled slices."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from monai.metrics import compute_dice, compute_hausdorff_distance
+from monai.networks.utils import one_hot
+
+from riskmap.data.cohort import Cohort, Task
+
+
+def dice_of_volume(prediction: np.ndarray, labels: np.ndarray, num_classes: int) -> list[float]:
+    """Return MONAI's Dice of each foreground class over a patient's whole volume.
+
+    ``Dice = 2 |P and Y| / (|P| + |Y|)``, 0..1. A class that is empty in both counts 1, in one of them 0.
+
+    Shape: prediction and labels [X, Y, Z], class indices; the result has ``num_classes - 1`` entries.
+    """
+    dice = compute_dice(
+        _one_hot(prediction, num_classes),
+        _one_hot(labels, num_classes),
+        include_background=False,
+        ignore_empty=False,
+    )
+    return dice[0].tolist()
+
+
+def hausdorff95_of_volume(
+    prediction: np.ndarray, labels: np.ndarray, num_classes: int, spacing: Sequence[float]
+) -> list[float]:
+    """Return MONAI's 95th percentile Hausdorff distance of each foreground class, in mm.
+
+    A class that is empty in both counts 0; one that is empty in one of them counts the volume's diagonal.
+
+    Shape: prediction and labels [X, Y, Z], class indices; the result has ``num_classes - 1`` entries.
+    """
+    diagonal = float(np.linalg.norm(np.asarray(prediction.shape) * np.asarray(spacing)))
+    distances = []
+    for index in range(1, num_classes):
+        found, true = prediction == index, labels == index
+        if found.any() and true.any():
+            pair = [torch.from_numpy(mask)[None, None].float() for mask in (found, true)]
+            with warnings.catch_warnings():
+                # MONAI 1.6 warns of an argument that it passes to itself
+                warnings.simplefilter("ignore", FutureWarning)
+                distance = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=spacing)
+            distances.append(float(distance))
+        else:
+            distances.append(0.0 if found.any() == true.any() else diagonal)
+    return distances
+
+
+def score_patients(
+    predictions: dict[str, np.ndarray], cohort: Cohort, task: Task, *, hausdorff: bool = True
+) -> dict[str, dict[str, list[float] | bool]]:
+    """Score whole patients, never pooled slices.
+
+    Returns:
+        {subject: {"dice": [per foreground class], "hausdorff95_mm": [...], "empty": [class absent from the truth]}}
+    """
+    num_classes = cohort.targets[task.target].num_classes
+    scores = {}
+    for subject, prediction in predictions.items():
+        labels = cohort.labels(subject, task.target)
+        scores[subject] = {
+            "dice": dice_of_volume(prediction, labels, num_classes),
+            "empty": [not bool((labels == index).any()) for index in range(1, num_classes)],
+        }
+        if hausdorff:
+            scores[subject]["hausdorff95_mm"] = hausdorff95_of_volume(prediction, labels, num_classes, cohort.spacing)
+    return scores
+
+
+def _one_hot(classes: np.ndarray, num_classes: int) -> torch.Tensor:
+    return one_hot(torch.from_numpy(classes.astype(np.int64))[None, None], num_classes)

@@ -1,0 +1,43 @@
+"""How every command of the project speaks and ends."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+
+def exit_status(work: Callable[[], int], stopped: str) -> int:
+    """Call ``work`` and return the exit status of a command.
+
+    - 0: done;
+    - 1: something failed on the way: a notebook, a run, a process (RuntimeError), or ``work`` says so itself;
+    - 2: refused, as what was asked for does not fit (ValueError) or cannot be read or written (OSError);
+    - 130: stopped by Ctrl-C; ``stopped`` says how to go on.
+
+    Errors that are no fault of the reader's, such as a TypeError, keep their traceback.
+    """
+    try:
+        return work()
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nstopped; {stopped}", file=sys.stderr)
+        return 130
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1, as argparse's ``type`` of an option that counts processes or runs.
+
+    >>> positive("2")
+    2
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return number

@@ -1,0 +1,301 @@
+"""Run a notebook with checked parameters, and mark the finished run so that it need not be repeated."""
+
+import ast
+import hashlib
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from riskmap.data.cohort import Cohort
+from riskmap.data.simulated import has_cohort
+from riskmap.pages.measurements import kept_results
+from riskmap.pages.parameters import Parameters, model_of, require_known
+from riskmap.project.files import read_json, sha256_of_file, write_json
+from riskmap.project.paths import PROJECT_ROOT, resolve
+from riskmap.rerun.memory import PeakMemory
+from riskmap.training.record import git_revision, versions
+
+Progress = Callable[[int, int], None]
+
+
+class NotebookError(RuntimeError):
+    """A notebook did not run to its end; the message names the notebook, the cell and the error."""
+
+
+class CurrentInterpreter(AsyncKernelManager):
+    """Starts kernels with the running interpreter, whatever a kernel of the same name elsewhere would start."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # newer kernels warn on every start when their local sockets are not encrypted; older ones cannot do it
+        if self.has_trait("transport_encryption"):
+            self.transport_encryption = "auto"
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """Return the kernel of this interpreter, which keeps its figures in the notebook.
+
+        The environment of a machine without a screen often names another backend, with which figures would be lost.
+        """
+        return KernelSpec(**get_kernel_dict(), env={"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
+
+
+def declared_parameters(notebook: Path) -> dict[str, Any]:
+    """Return the names and defaults in a notebook's cell tagged ``parameters``.
+
+    Raises:
+        ValueError: when the notebook has no such cell, or a default is not a plain literal.
+    """
+    content = nbformat.read(notebook, as_version=4)
+    if not any("parameters" in cell.metadata.get("tags", []) for cell in content.cells):
+        raise ValueError(f"{notebook} has no cell tagged 'parameters'")
+    declared = {}
+    for name, found in papermill.inspect_notebook(notebook).items():
+        try:
+            declared[name] = ast.literal_eval(found["default"])
+        except (ValueError, SyntaxError) as error:
+            raise ValueError(f"{notebook}: {name} = {found['default']} is not a plain literal") from error
+    return declared
+
+
+def read_profile(profile: Path, notebooks: Iterable[Path]) -> dict[str, Any]:
+    """Read a YAML file of parameter values; each name must be declared by at least one of ``notebooks``."""
+    values = yaml.safe_load(Path(profile).read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError(f"{profile} must hold names and values, got {type(values).__name__}")
+    known = {name for notebook in notebooks for name in declared_parameters(notebook)}
+    for name in values:
+        require_known(name, known, f"{profile} (no notebook declares it)")
+    return values
+
+
+def parameters_model(notebook: Path) -> type[Parameters]:
+    """Return the model of a notebook's parameters."""
+    return model_of(notebook, declared_parameters(notebook))
+
+
+def checked_parameters(notebook: Path, profile: Path | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a notebook is run with: those values of the profile that it declares, then ``parameters``.
+
+    Raises:
+        ParameterError: for a name that is not declared, a wrong type or range, or values that do not go together.
+    """
+    model = parameters_model(notebook)
+    values = {}
+    if profile is not None:
+        neighbours = {notebook, *notebook.parent.glob("[0-9][0-9]_*.ipynb")}
+        values = {n: v for n, v in read_profile(profile, sorted(neighbours)).items() if n in model.model_fields}
+    values |= parameters
+    model.checked(values, notebook.name)
+    return values
+
+
+def sidecar_of(output: Path) -> Path:
+    """Return the path of the record that marks a finished run."""
+    return output.with_name(output.name + ".json")
+
+
+def failed_path(output: Path) -> Path:
+    """Return where the notebook of a failed run is kept."""
+    return output.with_suffix(".failed.ipynb")
+
+
+def is_finished(notebook: Path, output: Path, profile: Path | None, parameters: Mapping[str, Any]) -> bool:
+    """Tell whether ``output`` is a finished run of this very notebook, package and set of parameters."""
+    if not (output.is_file() and sidecar_of(output).is_file()):
+        return False
+    record = read_json(sidecar_of(output))
+    wanted = _identity(notebook, checked_parameters(notebook, profile, parameters))
+    return all(record.get(key) == value for key, value in wanted.items())
+
+
+def execute_notebook(
+    notebook: Path,
+    output: Path,
+    profile: Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+    time_limit: float | None = None,
+) -> dict[str, Any]:
+    """Run a notebook in its own folder, with the running interpreter, and write the executed copy.
+
+    Args:
+        notebook: the notebook to run; it is not changed.
+        output: the executed copy. ``<output>.json`` is written last and marks a finished run.
+        profile: YAML file of values for all notebooks; this one gets those that it declares.
+        parameters: values for this notebook; they win over the profile.
+        timeout: seconds that one cell may take; None: as long as it needs.
+        progress: called with the number of cells done and the number of cells, after each cell.
+        time_limit: seconds that the whole notebook may take; None: as long as it needs.
+
+    Returns:
+        The content of the sidecar file.
+
+    Raises:
+        ValueError: parameters that are not declared or of another type; nothing is run.
+        NotebookError: a cell failed or took too long; the notebook so far is kept as ``*.failed.ipynb``.
+    """
+    notebook, output = Path(notebook).resolve(), Path(output).resolve()
+    values = checked_parameters(notebook, profile, parameters or {})
+    record = _identity(notebook, values)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for stale in (sidecar_of(output), failed_path(output)):
+        stale.unlink(missing_ok=True)
+    started = time.monotonic()
+    # papermill saves after every cell, so it works in a folder of its own and only a whole run leaves it
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as folder:
+        temporary = Path(folder) / output.name
+        memory = _run(notebook, temporary, values, Limits(timeout, time_limit), progress, failed_path(output))
+        _clean_metadata(temporary)
+        temporary.replace(output)
+    record |= {
+        "data": _data_of(notebook, values),  # a default cohort is there only now
+        "results": kept_results(output),
+        "versions": versions(),
+        "git_revision": git_revision(),
+        "platform": platform.platform(),
+        "duration_seconds": round(time.monotonic() - started, 1),
+        "peak_memory_mb": memory,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_json(sidecar_of(output), record)
+    return record
+
+
+def _run(
+    notebook: Path,
+    temporary: Path,
+    values: dict[str, Any],
+    limits: "Limits",
+    progress: Progress | None,
+    keep_failed: Path,
+) -> float:
+    """Run with papermill, and return the peak of the kernel's memory in MB."""
+    total = len(nbformat.read(notebook, as_version=4).cells) + bool(values)  # papermill injects one cell
+    current = 0
+    memory = PeakMemory()
+
+    class MeasuredKernel(CurrentInterpreter):
+        async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
+            await super()._async_launch_kernel(kernel_cmd, **options)
+            memory.follow(self.provisioner.pid)
+
+        _launch_kernel = _async_launch_kernel
+
+    def on_cell_start(cell: Any, cell_index: int) -> None:
+        nonlocal current
+        current = cell_index
+        if progress is not None:
+            progress(cell_index, total)
+
+    try:
+        with memory:
+            papermill.execute_notebook(
+                str(notebook),
+                str(temporary),
+                values,
+                kernel_name="python3",
+                progress_bar=False,
+                cwd=str(notebook.parent),
+                timeout_func=limits.of_cell,
+                kernel_manager_class=MeasuredKernel,
+                on_cell_start=on_cell_start,
+            )
+    except (PapermillExecutionError, TimeoutError, DeadKernelError) as error:
+        _clean_metadata(temporary)
+        temporary.replace(keep_failed)
+        raise NotebookError(
+            f"{notebook.name}, cell {current + 1} of {total}: {_reason(error, limits)}\n"
+            f"The notebook up to there: {keep_failed}"
+        ) from error
+    if progress is not None:
+        progress(total, total)
+    return memory.megabytes
+
+
+@dataclass
+class Limits:
+    """How many seconds each cell, and the whole notebook from now on, may take; None is no limit."""
+
+    cell: float | None
+    notebook: float | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def of_cell(self, cell: Any) -> float | None:
+        """Return the seconds that the next cell may take."""
+        if self.notebook is None:
+            return self.cell
+        left = max(self.started + self.notebook - time.monotonic(), 0.1)  # nbclient takes 0 for no limit
+        return left if self.cell is None else min(self.cell, left)
+
+    def text(self) -> str:
+        """Say which limit has been reached."""
+        if self.notebook is not None and time.monotonic() >= self.started + self.notebook:
+            return f"the {self.notebook:g} s that the notebook may take"
+        return f"the {self.cell:g} s that a cell may take"
+
+
+def _reason(error: Exception, limits: Limits) -> str:
+    if isinstance(error, TimeoutError):
+        return f"it ran longer than {limits.text()}"
+    if isinstance(error, PapermillExecutionError):
+        return f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
+    return f"the kernel died ({str(error).strip()})"
+
+
+def _clean_metadata(path: Path) -> None:
+    """Take out what papermill and nbclient note about paths and times; the sidecar holds what matters."""
+    content = nbformat.read(path, as_version=4)
+    content.metadata.pop("papermill", None)
+    for cell in content.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+    nbformat.write(content, path)
+
+
+def _identity(notebook: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """Return what makes two runs the same: notebook, parameters, the package's source and the data."""
+    return {
+        "notebook": notebook.name,
+        "notebook_sha256": sha256_of_file(notebook),
+        "parameters": values,
+        "package_sha256": package_digest(PROJECT_ROOT),
+        "data": _data_of(notebook, values),
+    }
+
+
+def _data_of(notebook: Path, values: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return what a notebook reads and its hash: a cohort or the table of a sweep; None where there is none (yet)."""
+    declared = {**declared_parameters(notebook), **values}
+    if "sweep_dir" in declared:
+        table = resolve(declared["sweep_dir"]) / "table.csv"
+        return {"sweep": declared["sweep_dir"], "digest": sha256_of_file(table)} if table.is_file() else None
+    if not {"cohort", "data_dir"} <= set(declared):
+        return None
+    name, data_dir = declared["cohort"], declared["data_dir"]
+    if not has_cohort(name, data_dir):
+        return None
+    return {"cohort": name, "digest": Cohort.open(resolve(data_dir) / "prepared" / name).digest}
+
+
+def package_digest(root: Path) -> str:
+    """Return a digest of the Python sources that notebooks import."""
+    digest = hashlib.sha256()
+    for path in sorted([*root.glob("riskmap/*.py"), *root.glob("data_scripts/*.py")]):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

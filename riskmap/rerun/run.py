@@ -1,0 +1,85 @@
+"""Run one notebook with checked parameters: ``python -m riskmap run 03 -f smoke -p shots 2``."""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from riskmap.pages.parameters import parse_text
+from riskmap.project.commands import exit_status
+from riskmap.project.files import digest_of
+from riskmap.project.paths import PROJECT_ROOT
+from riskmap.rerun.execution import checked_parameters, declared_parameters, parameters_model, sidecar_of
+from riskmap.rerun.tutorial import NOTEBOOKS, find_profile, prepare_cohorts, result_texts, run_notebook
+
+OUTPUTS = PROJECT_ROOT / "build" / "reruns"
+_LONGEST_NAME = 80
+
+
+def find_notebook(text: str, folder: Path = NOTEBOOKS) -> Path:
+    """Return the notebook of a number (``03``), a name (``03_fine_tuning``) or a path.
+
+    Raises:
+        ValueError: there is none; the message names the nearest.
+    """
+    there = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    named = {key: path for path in there for key in (path.name[:2], path.stem, path.name)}
+    if text in named:
+        return named[text]
+    if Path(text).is_file():
+        return Path(text).resolve()
+    near = difflib.get_close_matches(text, named, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise ValueError(f"no notebook {text!r}{hint} There are {', '.join(path.stem for path in there)}, or give a path")
+
+
+def output_name(notebook: Path, profile: Path | None, given: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """Return a file name that a reader understands and that no other set of values has."""
+    words = [notebook.stem, *([profile.stem] if profile else []), *(f"{name}-{value}" for name, value in given.items())]
+    readable = re.sub(r"[^\w.-]+", "-", "_".join(words))[:_LONGEST_NAME].strip("-_")
+    return f"{readable}_{digest_of(dict(values))[:8]}.ipynb"
+
+
+def prepare(notebook: Path, profile: Path | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what a notebook is given, make its default cohort when that is missing, and check against the cohort.
+
+    Raises:
+        ParameterError: a name or a value that does not fit.
+    """
+    values = checked_parameters(notebook, profile, parameters)
+    prepare_cohorts([declared_parameters(notebook) | values])
+    return checked_parameters(notebook, profile, parameters)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one notebook from the command line and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m riskmap run", description=__doc__)
+    parser.add_argument("notebook", help="number (03), name or path")
+    parser.add_argument("-f", "--profile", help="smoke, teach, full, or the path of a YAML file of parameters")
+    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("-o", "--out", type=Path, help="the executed notebook (a name below build/reruns)")
+    parser.add_argument("--timeout", type=float, help="seconds that one cell may take (no limit)")
+    parser.add_argument("--force", action="store_true", help="run again what is already done")
+    options = parser.parse_args(arguments)
+
+    def work() -> int:
+        notebook = find_notebook(options.notebook)
+        profile = find_profile(options.profile, NOTEBOOKS) if options.profile else None
+        model = parameters_model(notebook)
+        given = {name: parse_text(name, text, model) for name, text in options.parameter}
+        values = prepare(notebook, profile, given)
+        output = (options.out or OUTPUTS / output_name(notebook, profile, given, values)).resolve()
+        run_notebook(notebook, output, profile, given, options.timeout, options.force)
+        for text in result_texts(output):
+            print(f"\n{text}")
+        print(f"\nNotebook: {output}\nRecord:   {sidecar_of(output)}")
+        return 0
+
+    return exit_status(work, "finished training runs are kept")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

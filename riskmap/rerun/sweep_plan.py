@@ -1,0 +1,150 @@
+"""What a sweep runs: a YAML file of parameters to combine, and the tasks that come of it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from riskmap.pages.parameters import parse_text, require_known
+from riskmap.project.files import digest_of
+from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.yaml_files import read_yaml
+from riskmap.rerun.execution import checked_parameters, execute_notebook, is_finished, parameters_model
+from riskmap.rerun.run import find_notebook
+from riskmap.rerun.tutorial import NOTEBOOKS, find_profile
+
+Points = dict[str, list[Any]]
+
+
+class SweepPlan(BaseModel):
+    """The content of a sweep's file.
+
+    Every combination of ``grid`` is run with every row of ``zip`` (lists of one length, taken side by side); the
+    notebooks of a chain run one after another, each with those parameters that it declares.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    notebooks: list[str] = Field(min_length=1, description="numbers, names or paths, in the order of the chain")
+    profile: str | None = Field(None, description="smoke, teach, or the path of a YAML file")
+    parameters: dict[str, Any] = Field({}, description="values for every run; they win over the profile")
+    grid: Points = Field({}, description="lists to combine")
+    zip: Points = Field({}, description="lists of one length, taken side by side")
+    time_limit: float = Field(3600, gt=0, description="seconds that one notebook may take")
+    retries: int = Field(0, ge=0, le=10, description="how often a failed notebook is run again")
+
+    @model_validator(mode="after")
+    def _check_lists(self) -> "SweepPlan":
+        lengths = {name: len(values) for name, values in self.zip.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"the lists of zip must have one length, got {lengths}")
+        empty = [name for name, values in {**self.grid, **self.zip}.items() if not values]
+        if empty:
+            raise ValueError(f"{', '.join(empty)}: an empty list runs nothing")
+        places = [*self.grid, *self.zip, *self.parameters]
+        twice = sorted({name for name in places if places.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} must stand in one of parameters, grid and zip only")
+        return self
+
+    @property
+    def swept(self) -> list[str]:
+        """The names of the parameters that differ between runs."""
+        return [*self.grid, *self.zip]
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return the combinations, each with its values by name."""
+        rows = [dict(zip(self.zip, row, strict=True)) for row in zip(*self.zip.values(), strict=True)] or [{}]
+        cells = [dict(zip(self.grid, cell, strict=True)) for cell in product(*self.grid.values())]
+        return [cell | row for row in rows for cell in cells]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One notebook with one set of values.
+
+    Args:
+        name: of its files; the same notebook and values have the same name.
+        notebook: what is run.
+        values: the checked parameters.
+        swept: those of them that the sweep varies.
+        needs: names of the tasks that must be finished first.
+        output: the executed notebook.
+    """
+
+    name: str
+    notebook: Path
+    values: dict[str, Any]
+    swept: dict[str, Any]
+    needs: tuple[str, ...]
+    output: Path
+
+    def finished(self) -> bool:
+        """Tell whether its record is there and belongs to the present notebook, parameters, data and package."""
+        return is_finished(self.notebook, self.output, None, self.values)
+
+
+def read_plan(path: Path) -> SweepPlan:
+    """Read a sweep's file.
+
+    Raises:
+        ValueError: no such file, or its content is no sweep; the message names what is wrong.
+    """
+    return read_yaml(path, SweepPlan)
+
+
+def plan_tasks(plan: SweepPlan, folder: Path, given: Mapping[str, str]) -> list[Task]:
+    """Return the tasks of a sweep, each once, a needed one before what needs it; all values are checked.
+
+    Args:
+        plan: the sweep.
+        folder: the sweep's folder; executed notebooks lie in ``notebooks`` below it.
+        given: texts from the command line; they win over the plan's ``parameters``.
+
+    Raises:
+        ValueError: a notebook, a name or a value that does not fit.
+    """
+    chain = [find_notebook(text) for text in plan.notebooks]
+    models = {notebook: parameters_model(notebook) for notebook in chain}
+    known = {name for model in models.values() for name in model.model_fields}
+    for name in [*plan.swept, *plan.parameters, *given]:
+        require_known(name, known, "the sweep")
+    fixed_twice = sorted(set(given) & set(plan.swept))
+    if fixed_twice:
+        raise ValueError(f"{', '.join(fixed_twice)}: the sweep varies it, so the command line cannot fix it")
+    profile = find_profile(plan.profile, NOTEBOOKS) if plan.profile else None
+    tasks: dict[str, Task] = {}
+    for point in plan.points():
+        before: tuple[str, ...] = ()
+        for notebook in chain:
+            fields = models[notebook].model_fields
+            texts = {name: parse_text(name, text, models[notebook]) for name, text in given.items() if name in fields}
+            # runs side by side are the sweep's own affair
+            wanted = {"jobs": 1, **plan.parameters, **texts, **point}
+            values = checked_parameters(notebook, profile, {n: v for n, v in wanted.items() if n in fields})
+            # the place of the project must not count, or a sweep's names would differ between machines
+            place = notebook.relative_to(PROJECT_ROOT) if notebook.is_relative_to(PROJECT_ROOT) else notebook
+            name = f"{notebook.stem}_{digest_of({'notebook': place.as_posix(), 'values': values})}"
+            swept = {name: value for name, value in point.items() if name in fields}
+            output = folder / "notebooks" / f"{name}.ipynb"
+            tasks.setdefault(name, Task(name, notebook, values, swept, before, output))
+            before = (name,)
+    return list(tasks.values())
+
+
+def run_task(task: Task, time_limit: float, threads: int, *needed: str) -> str:
+    """Run one task in a worker and return its name; ``needed`` are the names of what had to be there.
+
+    A task whose worker died later is asked for again, so what is finished is left as it is.
+
+    Raises:
+        NotebookError: the notebook failed or took too long.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for the kernel, which is a process of its own
+    if not task.finished():
+        execute_notebook(task.notebook, task.output, None, task.values, time_limit=time_limit)
+    return task.name

@@ -1,0 +1,211 @@
+"""The arms of the comparison: where the network starts and how each pixel counts. One function and one line each.
+
+To add an arm, write its weights as a function of :class:`TargetData` and add a line to the table below. A reader's own
+arm needs neither: see :func:`riskmap.training.arm.arm_of`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from riskmap.loss import RiskWeightedLoss
+from riskmap.project.choices import unknown
+from riskmap.risk import TransferRiskMap
+from riskmap.training.arm import (
+    TWIN_SUFFIX,
+    Arm,
+    MakeRecipe,
+    Recipe,
+    arm_of,
+    by_foreground,
+    shuffled,
+    takes_hardness,
+    tuned,
+    twin_of,
+    weighted,
+)
+from riskmap.training.baseline_losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights
+from riskmap.training.target_data import TargetData
+from riskmap.twins import class_mean, cross_entropy_of, hard_probabilities
+
+
+def plain(data: TargetData) -> Recipe:
+    """Train with cross-entropy and Dice, every pixel alike."""
+    return Recipe(RiskWeightedLoss(normalization="pixels"))
+
+
+def focal(data: TargetData) -> Recipe:
+    """Train with the focal loss (gamma 2) in place of the cross-entropy."""
+    return Recipe(DiceFocalSoftmaxLoss(gamma=2.0))
+
+
+def top_k(data: TargetData) -> Recipe:
+    """Train with the worst tenth of the pixels in place of all."""
+    return Recipe(DiceTopKLoss(share=0.1))
+
+
+def class_frequencies(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Return the share of each class among all pixels, [C], float64."""
+    counts = torch.bincount(labels.flatten().long(), minlength=num_classes).double()
+    return counts / counts.sum()
+
+
+def balanced(data: TargetData) -> torch.Tensor:
+    """Weight each class by the root of its inverse frequency."""
+    # the root of the inverse frequency, as 1 / f lets a class of 1 % of the pixels outweigh everything else
+    frequencies = class_frequencies(data.slices.labels, data.num_classes).clamp_min(1e-6)
+    return frequencies.rsqrt().float()[data.slices.labels.long()]
+
+
+def near_boundary(data: TargetData) -> torch.Tensor:
+    """Weight pixels by their nearness to a label boundary, as the U-Net does."""
+    return boundary_weights(data.slices.labels)
+
+
+def ones(data: TargetData) -> torch.Tensor:
+    """Weight every pixel alike."""
+    return torch.ones(data.slices.labels.shape)
+
+
+def reconstruction(data: TargetData) -> torch.Tensor:
+    """Weight by the map named after the paper: 10 ** r, r min-max within the image. A reconstruction."""
+    return TransferRiskMap.paper(data.leep)(data.source_probabilities, data.slices.labels.long())
+
+
+def fitted(data: TargetData, probabilities: torch.Tensor | None = None, **choices: float | str) -> torch.Tensor:
+    """Return the weights of a map that is scaled over all training slices; by default of the source's softmax."""
+    statistics = data.leep if probabilities is None else data.leep_of(probabilities)
+    batch = (data.source_probabilities if probabilities is None else probabilities, data.slices.labels.long())
+    return TransferRiskMap(statistics, scaling="dataset", **choices).fit([batch])(*batch)
+
+
+def relative_hardness(data: TargetData) -> torch.Tensor:
+    """Weight by the hardness over its mean in the data set, without bounds."""
+    return fitted(data, weighting="hardness")
+
+
+def mean_of_class(data: TargetData) -> torch.Tensor:
+    """Weight each class by its mean hardness: the map without places."""
+    return class_mean(relative_hardness(data), data.slices.labels)
+
+
+def hard_label_hardness(data: TargetData) -> torch.Tensor:
+    """Weight by the hardness of the source's most likely class alone (NCE)."""
+    return fitted(data, hard_probabilities(data.source_probabilities), weighting="hardness")
+
+
+def scratch_hardness(data: TargetData) -> torch.Tensor:
+    """Weight by the cross-entropy of a network that was trained from scratch on the same patients."""
+    return cross_entropy_of(data.probabilities_of(data.scratch), data.slices.labels)
+
+
+def bounded(data: TargetData) -> torch.Tensor:
+    """Weight by 1 + 4 r: no pixel is forgotten, and none counts more than five times as much as another."""
+    return fitted(data, weighting="affine", slope=4.0)
+
+
+def focused(data: TargetData) -> torch.Tensor:
+    """Weight by 1 + 20 r: foreground, and background that fools the source, outweigh all the rest."""
+    return fitted(data, weighting="affine", slope=20.0)
+
+
+def _control(of: str, name: str, title: str, makes: MakeRecipe, needs_scratch: bool = False) -> Arm:
+    return Arm(name, f"Control: {title}", makes, control_of=of, needs_scratch=needs_scratch)
+
+
+def _twin(of: str, title: str, makes: MakeRecipe) -> Arm:
+    return _control(of, of + TWIN_SUFFIX, f"{title}, shuffled", makes)
+
+
+_ROWS = (
+    Arm("scratch", "From scratch", plain, starts="fresh"),
+    Arm("fine_tune", "Fine-tuning", plain),
+    Arm("linear_probe", "Linear probe, then fine-tuning", tuned(probe_share=0.5)),
+    Arm("discriminative_rate", "Fine-tuning, body at 0.1 of the rate", tuned(body_rate=0.1)),
+    Arm("l2_sp", "Fine-tuning, L2-SP", tuned(body_pull=0.01, head_pull=0.01)),
+    Arm("class_balanced", "Fine-tuning, class-balanced", weighted(balanced)),
+    Arm("focal", "Fine-tuning, focal loss", focal),
+    Arm("top_k", "Fine-tuning, worst 10 % of pixels", top_k),
+    Arm("boundary", "Fine-tuning, boundary-weighted", weighted(near_boundary)),
+    Arm("risk_map_paper", "Risk map, reconstruction of the paper", by_foreground(reconstruction)),
+    _twin("risk_map_paper", "reconstruction", by_foreground(shuffled(reconstruction))),
+    _control("risk_map_paper", "foreground_normalised", "reconstruction, w = 1", by_foreground(ones)),
+    _control("risk_map_paper", "risk_map_paper_mean_one", "reconstruction, mean 1", weighted(reconstruction)),
+    Arm("risk_map_hardness", "Risk map, h / mean(h)", weighted(relative_hardness)),
+    _twin("risk_map_hardness", "h / mean(h)", weighted(shuffled(relative_hardness))),
+    _control("risk_map_hardness", "risk_map_hardness_class_mean", "class mean of h", weighted(mean_of_class)),
+    _control("risk_map_hardness", "hard_label", "h of hard labels (NCE)", weighted(hard_label_hardness)),
+    _control("risk_map_hardness", "scratch_hardness", "h of a scratch model", weighted(scratch_hardness), True),
+    Arm("risk_map", "Risk map, bounded", weighted(bounded)),
+    _twin("risk_map", "bounded map", weighted(shuffled(bounded))),
+    Arm("risk_map_focused", "Risk map, 1 + 20 r", weighted(focused)),
+    _twin("risk_map_focused", "1 + 20 r", weighted(shuffled(focused))),
+)
+ARMS: dict[str, Arm] = {arm.name: arm for arm in _ROWS}
+# those that the tutorial's page on fine-tuning compares
+TUTORIAL_ARMS = (
+    *("scratch", "fine_tune", "class_balanced", "risk_map_paper", "risk_map_paper_shuffled"),
+    *("risk_map_hardness", "risk_map", "risk_map_shuffled"),
+)
+
+
+def get_arm(name: str) -> Arm:
+    """Return the arm of that name.
+
+    Raises:
+        ValueError: no such arm; the message names those there are.
+    """
+    if name not in ARMS:
+        raise ValueError(unknown(f"unknown arm {name!r}", ARMS, name))
+    return ARMS[name]
+
+
+def choose_arms(arms: Iterable[str | Arm | Callable[..., Any]]) -> tuple[Arm, ...]:
+    """Return arms by name, and those that a reader has written as functions, each function of weights with its twin.
+
+    Args:
+        arms: names in ``ARMS``, arms, and functions (see :func:`riskmap.training.arm.arm_of`). The name of a function
+            followed by ``_shuffled`` is its twin; a function ``weights(h, y)`` brings its twin along unasked.
+
+    Raises:
+        ValueError: a name is unknown, or two arms have one name.
+        TypeError: a function that is no arm.
+    """
+    given = list(arms)
+    functions = [each for each in given if not isinstance(each, str | Arm)]
+    twins = {arm.name: arm for arm in map(twin_of, functions)}
+    chosen: list[Arm] = []
+    for each in given:
+        if isinstance(each, Arm):
+            chosen.append(each)
+        elif isinstance(each, str):
+            chosen.append(twins[each] if each in twins else get_arm(each))
+        else:
+            arm = arm_of(each)
+            twin = arm.name + TWIN_SUFFIX
+            chosen += [arm, twins[twin]] if takes_hardness(each) and twin not in given else [arm]
+    names = [arm.name for arm in chosen]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    clashing = sorted(arm.name for arm in chosen if ARMS.get(arm.name, arm) is not arm)
+    if twice or clashing:
+        raise ValueError(f"each arm needs a name of its own, got {', '.join(twice or clashing)} twice; rename it")
+    return tuple(chosen)
+
+
+def title_of(name: str) -> str:
+    """Return the title of an arm for tables and figures; that of a reader's arm is made of its name.
+
+    >>> title_of("fine_tune"), title_of("near_the_rim"), title_of("near_the_rim_shuffled")
+    ('Fine-tuning', 'near the rim', 'Control: near the rim, shuffled')
+    """
+    if name in ARMS:
+        return ARMS[name].title
+    plain_name = name.removesuffix(TWIN_SUFFIX).replace("_", " ")
+    return f"Control: {plain_name}, shuffled" if name.endswith(TWIN_SUFFIX) else plain_name
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names of arms in the order of ``ARMS``; those that a reader has written come last, as they came."""
+    there = list(dict.fromkeys(names))
+    return [name for name in ARMS if name in there] + [name for name in there if name not in ARMS]

@@ -1,0 +1,164 @@
+"""One training loop for every arm; it can be killed and goes on at its last checkpoint with the same batches."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from riskmap.data.batches import BatchSampler, PatchSampler
+from riskmap.data.patients import SliceSet
+from riskmap.project.files import atomic_path
+from riskmap.project.progress import progress_bar
+from riskmap.training.arm import Loss
+from riskmap.training.config import TrainingConfig
+from riskmap.training.device import choose_device, choose_precision
+from riskmap.training.strategy import Anchor, Strategy
+
+Validate = Callable[[nn.Module], float]
+
+
+class Part(Protocol):
+    """What a checkpoint holds: the network, the optimiser, the schedule of its rate."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
+@dataclass
+class History:
+    """Curves of a run: the loss of every step, and the validation Dice after some steps.
+
+    ``earlier_seconds`` is what a run that was stopped had taken before it went on; it is no curve.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation_step: list[int] = field(default_factory=list)
+    validation_dice: list[float] = field(default_factory=list)
+    earlier_seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return the curves as plain lists."""
+        return {name: getattr(self, name) for name in ("loss", "validation_step", "validation_dice")}
+
+
+def sampler_of(config: TrainingConfig, data: SliceSet, seed: int) -> BatchSampler | PatchSampler:
+    """Return what draws the batches of a run: slices of [N, 1, H, W], or patches of [N, 1, X, Y, Z]."""
+    if config.patches is None:
+        return BatchSampler(data, config.batch_size, seed)
+    return PatchSampler(data, config.patches.size, config.patches.per_step, seed)
+
+
+def train(
+    network: nn.Module,
+    sampler: BatchSampler | PatchSampler,
+    loss: Loss,
+    config: TrainingConfig,
+    *,
+    strategy: Strategy | None = None,
+    validate: Validate | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 50,
+    progress: str | None = None,
+) -> History:
+    """Train ``network`` in place with Adam and a cosine learning rate.
+
+    Args:
+        network: any that maps images [B, 1, *spatial] to logits [B, C, *spatial].
+        sampler: gives the batch of a step.
+        loss: called as ``loss(logits, labels, weights)``; weights [B, 1, *spatial] or None.
+        config: steps, learning rate, device and precision.
+        strategy: how body and head are treated; None treats them alike.
+        validate: called with the network in eval mode, returns a Dice in 0..1.
+        checkpoint: a file that holds the run's state every ``checkpoint_every`` steps; when it exists, the run goes
+            on from it. It is removed by the caller once the run's result is safe.
+        progress: text before the progress bar; None shows no bar.
+
+    Returns:
+        The run's curves.
+
+    Raises:
+        FloatingPointError: the loss is no longer finite.
+    """
+    started = time.perf_counter()
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device, config.spatial_dims)
+    network.to(device, memory_format=_memory_format(network))
+    strategy = strategy or Strategy()
+    optimizer = torch.optim.Adam(strategy.parameter_groups(network, config.learning_rate), lr=config.learning_rate)
+    anchor = strategy.anchor(network)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    history = History()
+    first = _restore(parts, history, checkpoint, device)
+    validate_at = {round(config.steps * part / config.validations) for part in range(1, config.validations + 1)}
+    steps = range(first, config.steps)
+    penalized = _penalized(loss, network, strategy, anchor)
+    bar = progress_bar(steps, progress, initial=first, total=config.steps, unit="step", shown=progress is not None)
+    for step in bar:
+        strategy.prepare_step(network, step, config.steps)
+        history.loss.append(train_step(network, sampler.batch(step), penalized, optimizer, device, precision))
+        schedule.step()
+        if validate is not None and step + 1 in validate_at:
+            network.eval()
+            history.validation_dice.append(validate(network))
+            history.validation_step.append(step + 1)
+        if checkpoint is not None and (step + 1) % checkpoint_every == 0 and step + 1 < config.steps:
+            seconds = history.earlier_seconds + time.perf_counter() - started
+            _save(parts, history, step + 1, seconds, checkpoint)
+    network.eval()
+    return history
+
+
+def train_step(
+    network: nn.Module,
+    batch: dict[str, torch.Tensor],
+    loss: Loss,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    precision: torch.dtype,
+) -> float:
+    """Do one optimiser step and return the loss: the network in ``precision``, the loss in float32."""
+    batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+    with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+        logits = network(batch["image"])
+    value = loss(logits.float(), batch["label"].long(), batch.get("weight"))
+    if not torch.isfinite(value):
+        raise FloatingPointError(f"the loss became {value.item()}; try a smaller learning rate or precision='float32'")
+    optimizer.zero_grad(set_to_none=True)
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+def _penalized(loss: Loss, network: nn.Module, strategy: Strategy, anchor: Anchor) -> Loss:
+    def penalized(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+        return loss(logits, labels, weights) + strategy.penalty(network, anchor)
+
+    return penalized
+
+
+def _memory_format(network: nn.Module) -> torch.memory_format:
+    volumetric = any(isinstance(module, nn.Conv3d) for module in network.modules())
+    return torch.channels_last_3d if volumetric else torch.channels_last
+
+
+def _save(parts: Mapping[str, Part], history: History, step: int, seconds: float, checkpoint: Path) -> None:
+    state = {name: part.state_dict() for name, part in parts.items()}
+    with atomic_path(checkpoint) as temporary:
+        torch.save({**state, "history": history.to_dict(), "step": step, "seconds": seconds}, temporary)
+
+
+def _restore(parts: Mapping[str, Part], history: History, checkpoint: Path | None, device: torch.device) -> int:
+    if checkpoint is None or not checkpoint.exists():
+        return 0
+    state = torch.load(checkpoint, map_location=device, weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    for name, values in state["history"].items():
+        getattr(history, name)[:] = values
+    history.earlier_seconds = state["seconds"]
+    return state["step"]

@@ -1,0 +1,67 @@
+"""The segmentation network: a MONAI U-Net body and a head of one convolution; a new task changes the head alone."""
+
+from pathlib import Path
+
+import torch
+from monai.networks.nets import UNet
+from torch import nn
+
+from riskmap.project.files import atomic_path
+from riskmap.training.config import NetworkConfig
+
+
+class SegmentationNetwork(nn.Module):
+    """Map images to class logits: ``head(body(image))``.
+
+    Shape: image [N, 1, H, W] (or [N, 1, H, W, D]) to logits [N, C, H, W] ([N, C, H, W, D]).
+    """
+
+    def __init__(self, num_classes: int, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        config = config or NetworkConfig()
+        features = config.channels[0]
+        self.body = UNet(
+            spatial_dims=config.spatial_dims,
+            in_channels=1,
+            out_channels=features,
+            channels=config.channels,
+            strides=(2,) * (len(config.channels) - 1),
+            norm=config.norm,
+        )
+        convolution = nn.Conv2d if config.spatial_dims == 2 else nn.Conv3d
+        self.head = convolution(features, num_classes, kernel_size=1)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes the head tells apart."""
+        return self.head.out_channels
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(image))
+
+
+def build_network(num_classes: int, config: NetworkConfig | None = None, seed: int = 0) -> SegmentationNetwork:
+    """Build a network whose fresh weights depend on ``seed`` alone; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return SegmentationNetwork(num_classes, config)
+
+
+def transfer_network(
+    source: SegmentationNetwork, num_classes: int, config: NetworkConfig | None = None, seed: int = 0
+) -> SegmentationNetwork:
+    """Build a network for the target task: the source's body, a fresh head of ``num_classes`` classes."""
+    network = build_network(num_classes, config, seed)
+    network.body.load_state_dict(source.body.state_dict())
+    return network
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write the network's weights atomically."""
+    with atomic_path(path) as temporary:
+        torch.save(network.state_dict(), temporary)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load weights written by :func:`save_weights`; only tensors are unpickled (``weights_only=True``)."""
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -1,0 +1,239 @@
+"""Source and transfer runs: each is made once, marked finished by its record, and read from then on.
+
+A run is named by a hash of everything that decides its numbers: its specification, the data, and the source code of its
+arm, of the library and of the training. A changed parameter, a new cohort or an edited arm is therefore another run:
+nothing stale is ever read. Whoever makes a run holds it alone, so that two processes that need the same source network
+train it once.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from riskmap.data.cohort import Cohort, Task
+from riskmap.project.files import alone_with, atomic_path, digest_of, read_json
+from riskmap.project.progress import progress_bar
+from riskmap.project.sources import package_code
+from riskmap.training.arms import get_arm
+from riskmap.training.config import NetworkConfig, PatchConfig, SourceSpec, TrainingConfig, TransferSpec
+from riskmap.training.device import choose_device, torch_threads
+from riskmap.training.making import Made, make_source, make_transfer
+from riskmap.training.networks import SegmentationNetwork, build_network, load_weights, save_weights
+from riskmap.training.record import write_record
+
+Spec = SourceSpec | TransferSpec
+Wanted = tuple[Spec, Cohort]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder and its record."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    def predictions(self) -> dict[str, np.ndarray]:
+        """Return {subject: predicted classes [X, Y, Z]} of the scored patients."""
+        with np.load(self.folder / "predictions.npz", allow_pickle=False) as archive:
+            return dict(archive)
+
+    def network(self, device: str = "cpu") -> SegmentationNetwork:
+        """Return the trained network in eval mode, on a device that
+        :func:`riskmap.training.device.choose_device` knows."""
+        parameters = self.record["parameters"]
+        network = build_network(parameters["num_classes"], _network_config(parameters["network"]))
+        load_weights(network, self.folder / "weights.pt")
+        return network.to(choose_device(device)).eval()
+
+
+def ensure_run(spec: Spec, cohort: Cohort, out_dir: Path, progress: bool = True) -> Run:
+    """Return a run, making it, and what it needs, first when it is not there.
+
+    A run computes with one thread: its numbers are the same alone and beside others, and two fit two cores.
+
+    Raises:
+        ValueError: the cohort lacks what the run asks for.
+    """
+    folder = place_of(spec, cohort, out_dir)
+    if (finished := _finished(folder)) is not None:
+        return finished
+    # no two processes wait for each other: a transfer run waits for its source and its scratch, and those for none
+    with alone_with(folder), torch_threads(1):
+        return _finished(folder) or _make(spec.resolved(), cohort, folder, out_dir, progress)
+
+
+def _make(spec: Spec, cohort: Cohort, folder: Path, out_dir: Path, progress: bool) -> Run:
+    started = time.perf_counter()
+    checkpoint = folder / "checkpoint.pt"
+    if isinstance(spec, SourceSpec):
+        made = make_source(spec, cohort, checkpoint, progress)
+    else:
+        needed = {kind: ensure_run(each, cohort, out_dir, progress=False) for kind, each in _needed(spec).items()}
+        networks = {kind: run.network(spec.training.device) for kind, run in needed.items()}
+        made = make_transfer(spec, cohort, networks.get("source"), networks.get("scratch"), checkpoint, progress)
+    return _keep(made, spec, cohort, folder, started)
+
+
+def _needed(spec: TransferSpec) -> dict[str, Spec]:
+    """Return the runs that a run looks at: its source network, and a network from scratch."""
+    needed: dict[str, Spec] = {"source": spec.source} if spec.arm.starts == "source" else {}
+    return needed | ({"scratch": replace(spec, arm=get_arm("scratch"))} if spec.arm.needs_scratch else {})
+
+
+def source_of(run: Run, cohort: Cohort, out_dir: Path) -> Run:
+    """Return the source run that a transfer run started from.
+
+    Raises:
+        ValueError: the run started fresh.
+    """
+    source = run.record["parameters"].get("source")
+    if source is None:
+        raise ValueError(f"{run.folder.name} started fresh: it has no source network")
+    training, network = _training_config(source["training"]), _network_config(source["network"])
+    return ensure_run(SourceSpec(source["task"], source["seed"], training, network), cohort, out_dir, False)
+
+
+def ensure_runs(
+    specs: Iterable[Spec], cohort: Cohort, out_dir: Path, jobs: int = 2, progress: bool = True
+) -> list[Run]:
+    """Return runs on one cohort in the order of ``specs``; see :func:`ensure_all`."""
+    return ensure_all([(spec, cohort) for spec in specs], out_dir, jobs, progress)
+
+
+def ensure_all(wanted: Iterable[Wanted], out_dir: Path, jobs: int = 2, progress: bool = True) -> list[Run]:
+    """Return runs in the order they are wanted, making the missing ones side by side.
+
+    What a run needs (its source network, a network from scratch) is made first. Each run computes with one thread, so
+    its numbers do not depend on ``jobs``. An interrupt loses nothing but the steps since the last checkpoints; the
+    next call goes on there.
+    """
+    wanted = list(wanted)
+    places = [place_of(spec, cohort, out_dir) for spec, cohort in wanted]
+    _make_missing(prerequisites(wanted), "networks needed first", out_dir, jobs, progress)
+    _make_missing(wanted, "transfer runs", out_dir, jobs, progress)
+    return [Run(place, read_json(place / "record.json")) for place in places]
+
+
+def prerequisites(wanted: Iterable[Wanted]) -> list[Wanted]:
+    """Return the source networks, and the networks from scratch, that runs look at."""
+    return [
+        (needed, cohort)
+        for spec, cohort in wanted
+        if isinstance(spec, TransferSpec)
+        for needed in _needed(spec).values()
+    ]
+
+
+def missing_runs(wanted: Iterable[Wanted], out_dir: Path) -> list[Wanted]:
+    """Return those runs that have no record yet, each once."""
+    # arms that start fresh are one run for all sources: name each folder once
+    places = {place_of(spec, cohort, out_dir): (spec, cohort) for spec, cohort in wanted}
+    return [pair for place, pair in places.items() if _finished(place) is None]
+
+
+def _make_missing(wanted: Sequence[Wanted], title: str, out_dir: Path, jobs: int, progress: bool) -> None:
+    missing = missing_runs(wanted, out_dir)
+    if len(missing) == 1 and isinstance(missing[0][0], SourceSpec):
+        # alone it can show its steps
+        ensure_run(*missing[0], out_dir, progress)
+        return
+    made = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        joblib.delayed(_ensure_in_worker)(spec, cohort.folder, out_dir) for spec, cohort in missing
+    )
+    for _ in progress_bar(made, title, total=len(missing), unit="run", shown=progress and bool(missing)):
+        pass
+
+
+def _ensure_in_worker(spec: Spec, folder: Path, out_dir: Path) -> None:
+    """Make a run in a process of its own; its network is left on the disk, as results are read from there."""
+    ensure_run(spec, Cohort.open(folder), out_dir, progress=False)
+
+
+def place_of(spec: Spec, cohort: Cohort, out_dir: Path) -> Path:
+    """Return the folder of a run, whether it is there or not.
+
+    Raises:
+        ValueError: the cohort lacks what the run asks for.
+    """
+    parameters = parameters_of(spec, cohort)
+    task, digest = Task.parse(spec.task), digest_of(parameters)
+    if isinstance(spec, SourceSpec):
+        return out_dir / "source" / f"{task.slug}_seed{spec.seed}_{digest}"
+    start = Task.parse(spec.source.task).slug if spec.arm.starts == "source" else "fresh"
+    name = f"{spec.arm.name}_k{spec.shots}_seed{spec.seed}_{digest}"
+    return out_dir / "transfer" / f"{start}_to_{task.slug}" / name
+
+
+def parameters_of(spec: Spec, cohort: Cohort) -> dict[str, Any]:
+    """Return all that decides the numbers of a run, as its record holds it.
+
+    Raises:
+        ValueError: the cohort lacks what the run asks for.
+    """
+    spec = spec.resolved()
+    task = Task.parse(spec.task).check(cohort)
+    common = {
+        "training": _stored_training(spec.training),
+        "num_classes": cohort.targets[task.target].num_classes,
+        "data": {"cohort": cohort.name, "digest": cohort.digest, "simulated": cohort.simulated},
+        "code": package_code(make_source.__module__),
+    }
+    if isinstance(spec, SourceSpec):
+        return {"task": spec.task, "seed": spec.seed, "network": asdict(spec.network), **common}
+    cohort.part(spec.part)
+    arm = spec.arm
+    parameters = {
+        "task": spec.task,
+        "arm": arm.name,
+        "arm_code": arm.code,
+        "shots": spec.shots,
+        "seed": spec.seed,
+        "part": spec.part,
+        "network": asdict(spec.source.network),
+        **common,
+    }
+    if arm.starts == "source":
+        parameters["source"] = {**asdict(spec.source), "training": _stored_training(spec.source.training)}
+    return parameters
+
+
+def _stored_training(training: TrainingConfig) -> dict[str, Any]:
+    """Return a training as a dictionary; what only volumes have is named only there."""
+    stored = asdict(training)
+    return stored if training.patches else {name: value for name, value in stored.items() if name != "patches"}
+
+
+def _training_config(stored: Mapping[str, Any]) -> TrainingConfig:
+    patches = stored.get("patches")
+    return TrainingConfig(**{**stored, "patches": PatchConfig(**patches) if patches else None})
+
+
+def _network_config(stored: Mapping[str, Any]) -> NetworkConfig:
+    # JSON has no tuples
+    return NetworkConfig(**{**stored, "channels": tuple(stored["channels"])})
+
+
+def _finished(folder: Path) -> Run | None:
+    record = folder / "record.json"
+    return Run(folder, read_json(record)) if record.exists() else None
+
+
+def _keep(made: Made, spec: Spec, cohort: Cohort, folder: Path, started: float) -> Run:
+    """Write what a run has made, its record last."""
+    save_weights(made.network.cpu(), folder / "weights.pt")
+    with atomic_path(folder / "predictions.npz") as temporary:
+        np.savez_compressed(temporary, **made.predictions)
+    parameters = parameters_of(spec, cohort)
+    parameters["subjects"] = {"train": made.trained_on, "scored": made.scored}
+    if isinstance(spec, TransferSpec) and spec.arm.text:
+        parameters["arm_text"] = spec.arm.text
+    seconds = made.earlier_seconds + time.perf_counter() - started
+    kind = "source" if isinstance(spec, SourceSpec) else "transfer"
+    record = write_record(folder / "record.json", kind, parameters, made.results, seconds)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return Run(folder, record)

@@ -1,0 +1,54 @@
+"""What an arm may look at: the target's training patients, and frozen networks on them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from riskmap.data.patients import SliceSet
+from riskmap.leep import LeepStatistics
+from riskmap.training.prediction import predict_probabilities
+
+
+@dataclass(frozen=True)
+class TargetData:
+    """What an arm may look at: target *training* slices (or volumes, in 3-D) and frozen networks.
+
+    A network is any module that maps images [N, 1, *spatial] to logits [N, C, *spatial]; nothing but its softmax is
+    used. ``source`` is None where the arm starts fresh; ``scratch``, trained on these slices alone, is there for the
+    arms that ask for it. ``window`` is the side of the sliding window over volumes, None for slices.
+    """
+
+    slices: SliceSet
+    num_classes: int
+    source: nn.Module | None
+    seed: int
+    precision: str = "auto"
+    scratch: nn.Module | None = None
+    window: int | None = None
+
+    def probabilities_of(self, network: nn.Module) -> torch.Tensor:
+        """Return a network's softmax on the training slices, [N, K, *spatial]."""
+        batches = predict_probabilities(network, self.slices.images, self.precision, window=self.window)
+        return torch.cat(list(batches))
+
+    def leep_of(self, probabilities: torch.Tensor) -> LeepStatistics:
+        """Return the LEEP statistics of such probabilities on the training slices."""
+        statistics = LeepStatistics(probabilities.shape[1], self.num_classes)
+        return statistics.update(probabilities, self.slices.labels.long())
+
+    @cached_property
+    def source_probabilities(self) -> torch.Tensor:
+        """Softmax of the source network on the training slices, [N, K_s, *spatial]."""
+        return self.probabilities_of(self.source)
+
+    @cached_property
+    def hardness(self) -> torch.Tensor:
+        """Hardness of the training pixels, [N, 1, *spatial], float32 in nats."""
+        return self.leep.hardness(self.source_probabilities, self.slices.labels.long())
+
+    @cached_property
+    def leep(self) -> LeepStatistics:
+        """LEEP statistics of the source network on the training slices."""
+        return self.leep_of(self.source_probabilities)
