@@ -1,10 +1,6 @@
+# one line around each target of `python -m riskmap`; its arguments go into ARGS: make run ARGS="03 -f smoke"
 PYTHON ?= python3
+TARGETS = tutorial run sweep experiment publish lab bench test test-browser check-env clean
 
-.PHONY: tutorial test test-browser lab bench experiment clean
-tutorial: ; $(PYTHON) -m riskmap tutorial
-test: ; $(PYTHON) -m riskmap test
-test-browser: ; $(PYTHON) -m riskmap test-browser
-lab: ; $(PYTHON) -m riskmap lab
-bench: ; $(PYTHON) -m riskmap bench
-experiment: ; $(PYTHON) -m riskmap experiment
-clean: ; $(PYTHON) -m riskmap clean
+.PHONY: $(TARGETS)
+$(TARGETS): ; $(PYTHON) -m riskmap $@ $(ARGS)

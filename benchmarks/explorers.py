@@ -1,6 +1,6 @@
 """A redraw of every explorer beside drawing the same into a fresh figure whose layout must be found.
 
-A redraw is all that happens in the kernel between a control's move and the new picture: the callback, the drawing, the
+A redraw is all that happens in the kernel between an input's move and the new picture: the callback, the drawing, the
 PNG. The time to beat is 60 ms for the four panels of the risk map. Processor time stands beside wall time, since on a
 busy machine only the former says what a redraw costs. The last row is the least that four panels can cost here: a
 persistent figure of four bare pictures whose data are replaced, with a title each and nothing computed.
@@ -32,7 +32,7 @@ from riskmap.training.prediction import predict_probabilities
 
 MOVES = 24
 TASK = Task.parse("T1ce:TC")
-# the control that is dragged
+# the input that is dragged
 DRAGGED = {
     "explore_cohort": "height",
     "explore_risk_map": "height",
@@ -62,15 +62,15 @@ def make_explorers(cohort: Cohort, folder: Path) -> dict[str, Explorer]:
 
 
 def values_to_visit(explorer: Explorer, name: str) -> list[Any]:
-    """Return places of a control, neighbours differing, as a drag visits them."""
-    control = explorer.controls[name]
-    if hasattr(control, "options"):
-        found = list(control._options_values)
+    """Return places of an input, neighbours differing, as a drag visits them."""
+    widget = explorer.inputs[name]
+    if hasattr(widget, "options"):
+        found = list(widget._options_values)
         return [found[n % len(found)] for n in range(1, MOVES + 1)]
-    if isinstance(control.value, int):
+    if isinstance(widget.value, int):
         # around the slice that is shown: those at both ends are empty and cheap
-        return [control.value + 1 + n % (MOVES // 2) for n in range(MOVES)]
-    return np.linspace(control.min, control.max, MOVES).tolist()
+        return [widget.value + 1 + n % (MOVES // 2) for n in range(MOVES)]
+    return np.linspace(widget.min, widget.max, MOVES).tolist()
 
 
 def measure(step: Callable[[Any], None], values: Iterable[Any]) -> tuple[float, float]:
@@ -86,17 +86,17 @@ def measure(step: Callable[[Any], None], values: Iterable[Any]) -> tuple[float, 
 
 def measure_explorer(explorer: Explorer, name: str) -> dict[str, float]:
     """Return the milliseconds of a move, and of the same move with cleared axes, a new layout and full compression."""
-    control = explorer.controls[name]
+    widget = explorer.inputs[name]
     values = values_to_visit(explorer, name)
 
     def move(value: Any) -> None:
-        control.value = value
+        widget.value = value
 
     def move_afresh(value: Any) -> None:
         for ax in explorer.figure.axes:
             ax.clear()
         explorer.figure.set_layout_engine("constrained")
-        control.value = value
+        widget.value = value
         explorer.figure.set_layout_engine("none")
 
     for value in values[:3]:

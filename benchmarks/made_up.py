@@ -45,7 +45,7 @@ def make_records(plan: Plan, patients: int = 20) -> list[dict[str, Any]]:
             "shots": shots,
             "seed": seed,
             "data": {"cohort": pair.cohort, "simulated": True},
-            "training": {"learning_rate": RATE},
+            "training": {"steps": 200, "learning_rate": RATE},
             **({"source": {"task": source}} if source else {}),
         }
         dice = np.clip(generator.normal(0.6 + 0.02 * shots, 0.1, patients), 0, 1)
@@ -59,7 +59,7 @@ def make_findings(folder: Path, plan: Plan = PUBLISHED, patients: int = 20) -> F
     """Write the records of a plan into a folder and return what is found there."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "runs.json", {"runs": make_records(plan, patients)})
-    write_json(folder / "rates.json", {arm: {"chosen": RATE} for arm in plan.tuning.arms})
+    write_json(folder / "rates.json", {arm: {"chosen": RATE} for arm in plan.rate_search.arms})
     return Findings(plan, folder)
 
 

@@ -29,7 +29,8 @@ from joblib.externals.loky import get_reusable_executor
 from benchmarks import report
 from benchmarks.leep import peak_bytes
 from data_scripts import simulate_fets2021
-from data_scripts.archives.prepare import DEFAULT_BOX_MM, prepare
+from data_scripts.archives.preparation import DEFAULT_BOX_MM
+from data_scripts.archives.prepare import prepare
 from riskmap.data.cohort import Cohort, Task
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.risk import TransferRiskMap
@@ -75,11 +76,12 @@ def run_step(case: Case) -> None:
     config, patches = choose_dimensions(case.spatial_dims, patch_size=96)
     network = build_network(2, config).eval()
     subjects = cohort.subjects if case.step == "statistics" else cohort.subjects[:1]
-    statistics = stream_statistics(network, 2, cohort, subjects, TASK, patches=patches, jobs=case.jobs)
+    window = patches.size if patches else None
+    statistics = stream_statistics(network, 2, cohort, subjects, TASK, window=window, jobs=case.jobs)
     if case.step == "maps":
         out = folder / f"maps_{case.spatial_dims}d"
         maps = TransferRiskMap(statistics)
-        write_risk_maps(network, maps, cohort, cohort.subjects, TASK, out, patches=patches, jobs=case.jobs)
+        write_risk_maps(network, maps, cohort, cohort.subjects, TASK, out, window=window, jobs=case.jobs)
 
 
 def largest_worker_bytes() -> int:

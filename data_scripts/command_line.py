@@ -3,43 +3,77 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from data_scripts.archives.layouts import LAYOUTS
+from data_scripts.archives.layouts import LAYOUTS, choose_layout
 from data_scripts.archives.own_layout import DESCRIPTION_FILE, own_layout, read_description
-from data_scripts.archives.prepare import DEFAULT_BOX_MM, DEFAULT_SPLIT, describe_problem, prepare
-from data_scripts.archives.split import PARTS
-from data_scripts.archives.unpack import unpacked
+from data_scripts.archives.preparation import DEFAULT_BOX_MM, DEFAULT_SPLIT, Preparation
+from data_scripts.archives.prepare import describe_problem, prepare
+from data_scripts.archives.unpack import unpack_archive
+from riskmap.data.cohort import PARTS
+from riskmap.project.commands import exit_status, positive
 
 ARCHIVES = Path("build/data/archives")
+Download = Callable[[Path], Path]
 
 
-def run_command(
+def prepare_command(
     argv: Sequence[str] | None,
     *,
     description: str,
     layouts: Sequence[str] = tuple(LAYOUTS),
     out: str | None = None,
-    download: Callable[[Path], Path] | None = None,
+    download: Download | None = None,
     described: bool = False,
 ) -> int:
     """Prepare an archive from the command line and return the exit status.
 
     0: done, skipped subjects are listed; 1: done, but subjects were skipped and --strict was given; 2: an argument is
-    wrong or too few subjects are sound; 130: interrupted.
+    wrong or too few subjects are sound; 130: stopped by Ctrl-C.
 
     Args:
         argv: the arguments; None takes those of the process.
         description: what the script is for.
         layouts: names in ``LAYOUTS`` that it accepts.
         out: the default folder of the prepared form; None: it must be named.
-        described: the archive is one of the reader's own, described by a YAML file.
         download: fetches the archive into the folder that it is given and returns its path; None: no such option.
+        described: the archive is one of the reader's own, described by a YAML file.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    # what stands for an option that this script does not have
+    parser.set_defaults(download=False, describe=None, layout="auto")
+    _add_places(parser, out, fetches=download is not None, described=described)
+    if len(layouts) > 1:
+        parser.add_argument("--layout", choices=["auto", *layouts], default="auto", help="layout of the archive")
+    _add_choices(parser)
+    parser.add_argument("--jobs", type=positive, default=2, help="processes side by side")
+    parser.add_argument("--dry-run", action="store_true", help="read and check everything, write nothing")
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 if a subject was skipped")
+    options = parser.parse_args(argv)
+
+    def work() -> int:
+        archive = _archive(options, download)
+        if described:
+            layout = own_layout(read_description(options.describe or archive / DESCRIPTION_FILE))
+        else:
+            layout = choose_layout(archive, options.layout, layouts)
+        choices = {choice.name: getattr(options, choice.name) for choice in fields(Preparation)}
+        manifest = prepare(
+            archive, options.out, layout, jobs=options.jobs, dry_run=options.dry_run, announce=_tell, **choices
+        )
+        _report(manifest, options.out, options.dry_run)
+        return 1 if options.strict and manifest["problems"] else 0
+
+    return exit_status(work, f"the same command goes on with what {options.out} lacks")
+
+
+def _add_places(parser: argparse.ArgumentParser, out: str | None, *, fetches: bool, described: bool) -> None:
+    """Add the options that say where the archive comes from and where the prepared form goes."""
     given = parser.add_mutually_exclusive_group(required=True)
     given.add_argument("--archive", type=Path, help="folder of the archive, or its .tar, .tar.gz or .zip")
-    if download:
+    if fetches:
         given.add_argument("--download", action="store_true", help="fetch the archive first, unless it is there")
     parser.add_argument(
         "--out", type=Path, required=out is None, default=out and Path(out), help="folder of the prepared form"
@@ -49,8 +83,10 @@ def run_command(
     )
     if described:
         parser.add_argument("--describe", type=Path, help=f"YAML file; ARCHIVE/{DESCRIPTION_FILE} if left out")
-    if len(layouts) > 1:
-        parser.add_argument("--layout", choices=["auto", *layouts], default="auto", help="layout of the archive")
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    """Add one option for each choice of :class:`Preparation`, under its name."""
     parser.add_argument("--spacing", type=float, default=2.0, help="voxel size in mm")
     parser.add_argument("--box", type=float, nargs=3, default=DEFAULT_BOX_MM, help="size of the volumes in mm")
     parser.add_argument("--sites", nargs="+", default=(), metavar="SITE", help="subjects of these sites alone")
@@ -68,7 +104,6 @@ def run_command(
         help="all subjects into one part (target_test if none is named): to look at, not to train on",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split")
-    parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
     parser.add_argument(
         "--source-sites",
         nargs="+",
@@ -76,34 +111,30 @@ def run_command(
         metavar="SITE",
         help="sites that alone fill the source's parts; all others fill the target's",
     )
-    parser.add_argument("--dry-run", action="store_true", help="read and check everything, write nothing")
-    parser.add_argument("--strict", action="store_true", help="exit with status 1 if a subject was skipped")
-    options = vars(parser.parse_args(argv))
-    strict, fetch, folder = options.pop("strict"), options.pop("download", False), options.pop("unpack_to")
-    dry_run = options["dry_run"]
-    try:
-        if fetch:
-            if dry_run:
-                raise ValueError("--dry-run writes nothing, so it cannot download; give --archive FOLDER")
-            options["archive"] = download(folder)
-        options["archive"] = unpacked(options["archive"], folder, dry_run)
-        if described:
-            path = options.pop("describe") or options["archive"] / DESCRIPTION_FILE
-            options["layout"] = own_layout(read_description(path))
-        manifest = prepare(**options, layouts=layouts, announce=lambda terms: print(terms, flush=True))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"stopped; the same command goes on with what {options['out']} lacks", file=sys.stderr)
-        return 130
+
+
+def _archive(options: argparse.Namespace, download: Download | None) -> Path:
+    """Return the folder of the archive, fetched and unpacked first where that was asked for."""
+    archive = options.archive
+    if download is not None and options.download:
+        if options.dry_run:
+            raise ValueError("--dry-run writes nothing, so it cannot download; give --archive FOLDER")
+        archive = download(options.unpack_to)
+    return unpack_archive(archive, options.unpack_to, options.dry_run)
+
+
+def _tell(terms: str) -> None:
+    print(terms, flush=True)
+
+
+def _report(manifest: dict[str, Any], out: Path, dry_run: bool) -> None:
+    """Print what was, or would be, prepared, and who was skipped."""
     sizes = ", ".join(f"{part} {len(subjects)}" for part, subjects in manifest["split"].items())
     done = "subjects would be prepared" if dry_run else "subjects"
-    print(f"{len(manifest['subjects'])} {done} in {options['out']} ({sizes})")
+    print(f"{len(manifest['subjects'])} {done} in {out} ({sizes})")
     if not manifest["orientation_in_header"]:
         print("The headers of this layout carry no reliable orientation: axes are taken to run right, front, top.")
     if manifest["left_out"]:
         print(f"{len(manifest['left_out'])} unlabelled test subjects of the archive are left out.")
     for problem in manifest["problems"]:
         print(f"{'would skip' if dry_run else 'skipped'} {describe_problem(problem)}", file=sys.stderr)
-    return 1 if strict and manifest["problems"] else 0

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from data_scripts.archives.glioma_layouts import GLIOMA_LAYOUTS
-from data_scripts.command_line import run_command
+from data_scripts.command_line import prepare_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    return run_command(
+    return prepare_command(
         argv,
         description="Prepare FeTS 2021 or 2022, or BraTS 2020, 2021 or 2023.",
         layouts=list(GLIOMA_LAYOUTS),

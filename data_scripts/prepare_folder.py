@@ -6,12 +6,12 @@ Usage: python -m data_scripts.prepare_folder --archive FOLDER --out build/data/p
 import sys
 from collections.abc import Sequence
 
-from data_scripts.command_line import run_command
+from data_scripts.command_line import prepare_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    return run_command(
+    return prepare_command(
         argv,
         description="Prepare a folder of NIfTI files; notebooks/own_data.yaml shows how it is described.",
         layouts=(),

@@ -6,12 +6,12 @@ Usage: python -m data_scripts.prepare_iseg2019 --archive iSeg-2019-Training
 import sys
 from collections.abc import Sequence
 
-from data_scripts.command_line import run_command
+from data_scripts.command_line import prepare_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    return run_command(
+    return prepare_command(
         argv,
         description="Prepare iSeg-2019 or iSeg-2017; test subjects, which have no labels, are left out.",
         layouts=["iseg2019"],

@@ -11,7 +11,7 @@ from monai.apps import DecathlonDataset
 from monai.apps.utils import download_url
 
 from data_scripts.archives.glioma_layouts import MSD_LAYOUTS
-from data_scripts.command_line import run_command
+from data_scripts.command_line import prepare_command
 
 TASK = "Task01_BrainTumour"
 
@@ -40,7 +40,7 @@ def download(folder: Path) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    return run_command(
+    return prepare_command(
         argv,
         description="Prepare Task 1 (brain tumour) of the Medical Segmentation Decathlon.",
         layouts=list(MSD_LAYOUTS),

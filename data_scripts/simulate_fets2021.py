@@ -12,7 +12,7 @@ import nibabel
 import numpy as np
 
 from data_scripts.simulation.anatomy import deform_anatomy, load_anatomy
-from data_scripts.simulation.archive import run_command, simulate_archive, subject_generator
+from data_scripts.simulation.archive import Simulator, simulate_archive, simulate_command, subject_generator
 from data_scripts.simulation.fields import smooth_noise
 from data_scripts.simulation.scanner import ADULT_SIGNAL, SITES, TEXTURE_SIGMA_MM, acquire, relative_signal, site_of
 from data_scripts.simulation.tumour import grow_tumour
@@ -25,18 +25,9 @@ FRAME_MM = (192, 232, 192)
 
 
 def simulate(out: str | Path, subjects: int = 40, seed: int = 2021, spacing: int = 2, jobs: int = 2) -> Path:
-    """Simulate an archive like FeTS 2021; see :func:`data_scripts.simulation.archive.archive.simulate_archive`."""
-    return simulate_archive(
-        out,
-        layout="fets2021",
-        subjects=subjects,
-        seed=seed,
-        spacing=spacing,
-        jobs=jobs,
-        make_subject=_make_subject,
-        subject_paths=_subject_paths,
-        write_tables=_write_partitioning,
-    )
+    """Simulate an archive like FeTS 2021; see :func:`data_scripts.simulation.archive.simulate_archive`."""
+    simulator = Simulator("fets2021", _make_subject, _subject_paths, _write_partitioning)
+    return simulate_archive(out, simulator, subjects=subjects, seed=seed, spacing=spacing, jobs=jobs)
 
 
 def _subject_id(index: int) -> str:
@@ -86,7 +77,7 @@ def _write_partitioning(out: Path, subjects: int) -> list[Path]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    return run_command(
+    return simulate_command(
         simulate,
         argv,
         description="Simulate glioma patients in the layout of FeTS 2021.",

@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 
 from data_scripts.simulation.anatomy import deform_anatomy, load_anatomy
-from data_scripts.simulation.archive import run_command, simulate_archive, subject_generator
+from data_scripts.simulation.archive import Simulator, simulate_archive, simulate_command, subject_generator
 from data_scripts.simulation.fields import smooth_noise
 from data_scripts.simulation.scanner import INFANT_SIGNAL, SITES, TEXTURE_SIGMA_MM, acquire, relative_signal
 from riskmap.project.folders import temporary_folder
@@ -25,17 +25,9 @@ SITE = SITES[1]
 
 
 def simulate(out: str | Path, subjects: int = 10, seed: int = 2019, spacing: int = 2, jobs: int = 2) -> Path:
-    """Simulate an archive like iSeg-2019; see :func:`data_scripts.simulation.archive.archive.simulate_archive`."""
-    return simulate_archive(
-        out,
-        layout="iseg2019",
-        subjects=subjects,
-        seed=seed,
-        spacing=spacing,
-        jobs=jobs,
-        make_subject=_make_subject,
-        subject_paths=_subject_paths,
-    )
+    """Simulate an archive like iSeg-2019; see :func:`data_scripts.simulation.archive.simulate_archive`."""
+    simulator = Simulator("iseg2019", _make_subject, _subject_paths)
+    return simulate_archive(out, simulator, subjects=subjects, seed=seed, spacing=spacing, jobs=jobs)
 
 
 def _subject_paths(out: Path, index: int) -> list[Path]:
@@ -64,7 +56,7 @@ def _make_subject(out: Path, index: int, seed: int, spacing: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    return run_command(
+    return simulate_command(
         simulate,
         argv,
         description="Simulate six-month-old infants in the layout of iSeg-2019.",

@@ -1,12 +1,17 @@
 """Transfer risk maps: see, measure and mitigate pixel-level negative transfer in medical image segmentation.
 
 The three names at the top are the method (Duan et al., ICASSP 2025, arXiv 2502.02340); every other module
-holds what the notebooks share. They are imported on first use, so that ``python -m riskmap`` and
-``python -m riskmap check-env`` also run on an interpreter that has none of the requirements yet.
+holds what the notebooks share. They are imported on first use, so that ``python -m riskmap`` also runs on an
+interpreter that has none of the requirements yet.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from riskmap.leep import LeepStatistics
+    from riskmap.loss import RiskWeightedLoss
+    from riskmap.risk import TransferRiskMap
 
 __version__ = "0.1.0"
 

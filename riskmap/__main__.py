@@ -1,64 +1,71 @@
-"""The front door: ``python -m riskmap tutorial|test|test-browser|lab|bench|experiment|clean``.
+"""The front door: ``python -m riskmap TARGET`` is the one way into every command of the project.
 
-It runs on a bare Python.
+It runs on a bare Python: neither this module nor what it imports needs an installed package.
 """
 
-from riskmap.project.check_env import (
-    check_requirements,
-    describe,
-)
-from riskmap.project.environment import (
-    EnvironmentFailure,
-    ensure_environment,
-)
-from riskmap.project.paths import PROJECT_ROOT
 from riskmap.project.python_version import require_supported_python
 
+# before the others, which an old Python cannot read
 require_supported_python()
 
 import argparse  # noqa: E402
 import shutil  # noqa: E402
-import subprocess  # noqa: E402
 import sys  # noqa: E402
+from collections.abc import Callable, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
+
+from riskmap.project import check_env  # noqa: E402
+from riskmap.project.commands import exit_status, run_to_its_end  # noqa: E402
+from riskmap.project.environment import EXTRAS, ensure_environment, require_checkout  # noqa: E402
+from riskmap.project.paths import PROJECT_ROOT  # noqa: E402
 
 # What each target runs with the environment's interpreter; further arguments go to the last command.
 COMMANDS: dict[str, list[list[str]]] = {
-    "tutorial": [["-m", "riskmap.rerun.tutorial"]],
-    "test": [
-        ["-m", "ruff", "check", "."],
-        ["-m", "ruff", "format", "--check", "."],
-        ["-m", "pytest"],
-    ],
-    "test-browser": [["-m", "riskmap.project.browser"]],
-    "lab": [["-m", "jupyter", "lab", "notebooks/00_start_here.ipynb"]],
-    "bench": [["-m", "benchmarks"]],
-    "experiment": [["-m", "riskmap.experiment.run"]],
+    "tutorial": [["riskmap.rerun.tutorial"]],
+    "run": [["riskmap.rerun.run"]],
+    "sweep": [["riskmap.rerun.sweep"]],
+    "experiment": [["riskmap.experiment.run"]],
+    "publish": [["riskmap.rerun.publish"]],
+    "lab": [["jupyter", "lab", "notebooks/00_start_here.ipynb"]],
+    "bench": [["benchmarks"]],
+    "test": [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["pytest"]],
+    "test-browser": [["riskmap.project.browser"]],
 }
+_TARGETS = """\
+targets:
+  tutorial      run the notebooks in order, from the data to the pages
+  run           run one notebook: run 03 -f smoke -p shots 2
+  sweep         run one notebook with many values: sweep sweeps/smoke.yaml
+  experiment    make the records of page 5
+  publish       draw the README's tables and figures from the records
+  lab           open JupyterLab at the first notebook
+  bench         measure speed and memory
+  test          ruff, mypy, pytest
+  test-browser  move every notebook's sliders in a real browser
+  check-env     compare this interpreter with the requirements
+  clean         remove what was built; with --all the environment too
+
+Further arguments go to the target, also --help: python -m riskmap run --help
+"""
 
 
-def parse_arguments(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Read the command line; what is not known here is handed to the target's own command."""
+def parse_arguments(arguments: Sequence[str]) -> tuple[str, bool, list[str]]:
+    """Return the target, whether the running interpreter is wanted for it, and the target's own arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m riskmap",
-        description="Make the environment if it is missing, then run one target.",
-        epilog="Further arguments go to the target: python -m riskmap test -k leep",
-        allow_abbrev=False,
-        add_help=arguments[:1] not in [[target] for target in COMMANDS],  # theirs is asked of the target itself
+        description="Make the environment .venv if it is missing, then run one target in it.",
+        epilog=_TARGETS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("target", choices=[*COMMANDS, "clean"])
-    parser.add_argument(
-        "--here",
-        action="store_true",
-        help="use the running interpreter (conda, say), not .venv",
-    )
-    parser.add_argument("--all", action="store_true", help="with clean: remove .venv as well")
-    options, further = parser.parse_known_args(arguments)
-    if options.target == "clean" and further:
-        parser.error(f"clean takes no such arguments: {' '.join(further)}")
-    if options.target != "clean" and options.all:
-        parser.error("--all belongs to clean")
-    return options, further
+    parser.add_argument("--here", action="store_true", help="use the running interpreter (conda, say), not .venv")
+    parser.add_argument("target", choices=[*COMMANDS, *_DONE_HERE], metavar="TARGET", help="see below")
+    parser.add_argument("further", nargs=argparse.REMAINDER, metavar="...", help="the target's own arguments")
+    options = parser.parse_args(arguments)
+    here, further = options.here, options.further
+    if "--here" in further:
+        further.remove("--here")
+        here = True
+    return options.target, here, further
 
 
 def remove_folder(folder: Path, root: Path) -> None:
@@ -80,33 +87,55 @@ def clean(root: Path, everything: bool) -> None:
         print("kept .venv (clean --all removes it too)")
 
 
-def running_interpreter() -> str:
-    """Return the running interpreter when it satisfies every requirement; otherwise end with the list."""
-    failures = [check for check in check_requirements(PROJECT_ROOT / "pyproject.toml") if not check.ok]
+def run_clean(arguments: Sequence[str]) -> int:
+    """Clean this project as the command line says, and return 0."""
+    parser = argparse.ArgumentParser(prog="python -m riskmap clean", description="Remove what was built: build/.")
+    parser.add_argument("--all", action="store_true", help="remove .venv as well")
+    clean(PROJECT_ROOT, parser.parse_args(arguments).all)
+    return 0
+
+
+# What this interpreter does itself, with the target's own arguments; returns the exit status.
+_DONE_HERE: dict[str, Callable[[Sequence[str]], int]] = {"check-env": check_env.main, "clean": run_clean}
+
+
+def running_interpreter(target: str) -> str:
+    """Return the running interpreter when it satisfies what ``target`` needs; otherwise end with the list."""
+    extras = [extra for extra in EXTRAS if extra != "test" or target in ("test", "test-browser")]
+    checks = check_env.check_requirements(PROJECT_ROOT / "pyproject.toml", extras)
+    failures = [check for check in checks if not check.ok]
     if failures:
-        sys.exit("\n".join([f"{sys.executable} lacks:", *map(describe, failures)]))
+        sys.exit("\n".join([f"{sys.executable} lacks:", *map(check_env.describe, failures)]))
     return sys.executable
 
 
-def main(arguments: list[str] | None = None) -> int:
+def run_target(target: str, here: bool, further: Sequence[str]) -> int:
+    """Run the commands of a target up to the first that fails, and return the last exit status.
+
+    Raises:
+        ValueError: this is no checkout of the project.
+        EnvironmentFailure: the environment could not be made.
+    """
+    require_checkout(PROJECT_ROOT)
+    if target in _DONE_HERE:
+        return _DONE_HERE[target](further)
+    python = running_interpreter(target) if here else str(ensure_environment(PROJECT_ROOT))
+    *before, last = COMMANDS[target]
+    if not {"-h", "--help"}.isdisjoint(further):
+        before = []
+    for module, *words in [*before, [*last, *further]]:
+        # the project's own commands read the paths that they are given from where the reader is
+        folder = None if module.startswith("riskmap.") else PROJECT_ROOT
+        status = run_to_its_end([python, "-m", module, *words], folder)
+        if status != 0:
+            break
+    return status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one target and return its exit status."""
-    options, further = parse_arguments(sys.argv[1:] if arguments is None else arguments)
-    try:
-        if options.target == "clean":
-            clean(PROJECT_ROOT, options.all)
-            return 0
-        python = running_interpreter() if options.here else str(ensure_environment(PROJECT_ROOT))
-        *before, last = COMMANDS[options.target]
-        for command in [*before, [*last, *further]]:
-            status = subprocess.run([python, *command], cwd=PROJECT_ROOT).returncode
-            if status != 0:
-                return status
-    except (EnvironmentFailure, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    target, here, further = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+    return exit_status(lambda: run_target(target, here, further), "the next call starts again")
 
 
 if __name__ == "__main__":

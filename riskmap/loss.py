@@ -3,8 +3,6 @@
 from typing import Any
 
 import torch
-from monai.losses import DiceLoss
-from monai.networks.utils import one_hot
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.loss import _Loss
@@ -110,7 +108,7 @@ class RiskWeightedLoss(_Loss):
         self.dice_weight = check_number("dice_weight", dice_weight, 0.0)
         self.cross_entropy_weight = check_number("cross_entropy_weight", cross_entropy_weight, 0.0)
         self.ignore_index = check_ignore_index(ignore_index)
-        self.dice = DiceLoss(include_background=include_background)
+        self.include_background = include_background
 
     def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the loss.
@@ -126,13 +124,22 @@ class RiskWeightedLoss(_Loss):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         weights = self._valid_weights(weights, indices, valid, logits.dtype)
 
-        probabilities, cross_entropy = _SoftmaxCrossEntropy.apply(logits, indices)
+        # torch leaves apply without types
+        probabilities, cross_entropy = _SoftmaxCrossEntropy.apply(logits, indices)  # type: ignore[no-untyped-call]
         loss = self.cross_entropy_weight * self._normalized_sum(cross_entropy, weights, indices, valid)
         if self.dice_weight > 0.0:
-            targets = one_hot(indices[:, None], logits.shape[1], dtype=logits.dtype)
-            if valid is not None:
-                probabilities, targets = probabilities * valid[:, None], targets * valid[:, None]
-            loss = loss + self.dice_weight * self.dice(probabilities, targets)
+            loss = loss + self.dice_weight * self._dice(probabilities, indices, valid)
+        return loss
+
+    def _dice(self, probabilities: Tensor, indices: Tensor, valid: Tensor | None) -> Tensor:
+        """Return MONAI's Dice loss of the valid pixels."""
+        from monai.losses.dice import DiceLoss  # seconds to load, which the library's other parts can do without
+
+        targets = torch.zeros(probabilities.shape, dtype=probabilities.dtype, device=probabilities.device)
+        targets.scatter_(1, indices[:, None], 1.0)
+        if valid is not None:
+            probabilities, targets = probabilities * valid[:, None], targets * valid[:, None]
+        loss: Tensor = DiceLoss(include_background=self.include_background)(probabilities, targets)
         return loss
 
     def _valid_weights(

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Self
 
 import torch
-from monai.networks.layers import GaussianFilter
 from torch import Tensor
 
 from riskmap.checks import check_number, check_option, labelled_batches, labels_without_channel
@@ -171,9 +170,11 @@ class TransferRiskMap:
         hardness = self.statistics.hardness(source_probabilities, labels)
         if self.smoothing == 0.0:
             return hardness
+        from monai.networks.layers.simplelayers import GaussianFilter  # seconds to load, for smoothing alone
+
         gaussian = GaussianFilter(hardness.ndim - 2, self.smoothing)
         valid = self._valid(hardness, labels)
-        for image, mask in zip(hardness.split(1), valid.split(1), strict=True):
+        for image, mask in zip(torch.split(hardness, 1), torch.split(valid, 1), strict=True):
             # float64, so that a constant map stays constant; the same filter of the mask renormalises at every border
             weight = gaussian(mask.double()).clamp_min_(torch.finfo(torch.float64).tiny)
             smooth = gaussian(image.double()).div_(weight).masked_fill_(~mask, 0.0)

@@ -1,7 +1,6 @@
 """What isolates a map's claim: the same weights at other places, without places, or from another model."""
 
 import torch
-from monai.networks.utils import one_hot
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
@@ -41,7 +40,8 @@ def hard_probabilities(probabilities: Tensor) -> Tensor:
 
     Shape: [N, C_s, H, W] to the same shape, every value 0 or 1.
     """
-    return one_hot(probabilities.argmax(1, keepdim=True), probabilities.shape[1])
+    certain = torch.zeros(probabilities.shape, dtype=torch.float32, device=probabilities.device)
+    return certain.scatter_(1, probabilities.argmax(1, keepdim=True), 1.0)
 
 
 def cross_entropy_of(probabilities: Tensor, labels: Tensor, smallest: float = 1e-6) -> Tensor:

@@ -23,6 +23,17 @@ MAX_BYTES = 150_000
 MAX_LINES = 25
 MAX_MEDIAN_LINES = 10
 MAX_FUNCTIONS = 2
+# what a page takes from the package, and what it leaves to its object
+MAX_NAMES = 6
+PLUMBING = (
+    "SourceSpec",
+    "TransferSpec",
+    "TrainingConfig",
+    "NetworkConfig",
+    "ensure_runs",
+    "keep_measurements",
+    "product",
+)
 BANNED = {
     r"(^|\n)\s*[%!]*\s*pip3? install|(^|\n)\s*%?conda install": "installs a package",
     r"\binteract(ive|ive_output|_manual)?\s*\(|@interact\b|import .*\binteract": "uses interact (headless runs hang)",
@@ -54,6 +65,7 @@ def violations(path: Path) -> list[str]:
         check_questions,
         check_parameters,
         check_imports,
+        check_plumbing,
         check_prose,
         check_code_size,
         check_banned,
@@ -138,6 +150,21 @@ def check_imports(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
     last = _parse(cell.source).body[-1]
     if not any(isinstance(n, ast.Call) and "versions" in ast.unparse(n.func) for n in ast.walk(last)):
         yield number, "the import cell must end by showing the versions"
+
+
+def check_plumbing(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
+    """A page imports a few names, none of them private, and builds no specification: its object does."""
+    names = set()
+    for number, cell in _code(notebook):
+        for node in ast.walk(_parse(cell.source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "riskmap":
+                names |= {alias.name for alias in node.names}
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+                yield number, f"the private name {node.attr!r}"
+            if isinstance(node, ast.Name) and node.id in PLUMBING:
+                yield number, f"{node.id} is plumbing: the page's object does it"
+    if len(names) > MAX_NAMES:
+        yield 0, f"{len(names)} names from riskmap ({', '.join(sorted(names))}), at most {MAX_NAMES}"
 
 
 def check_prose(notebook: NotebookNode) -> Iterator[tuple[int, str]]:

@@ -13,7 +13,7 @@ from riskmap.training.baseline_losses import DiceFocalSoftmaxLoss, DiceTopKLoss,
 from riskmap.training.config import NetworkConfig, TrainingConfig
 from riskmap.training.loop import train
 from riskmap.training.networks import build_network
-from riskmap.training.strategy import Tuning
+from riskmap.training.strategy import Strategy
 from riskmap.training.target_data import TargetData
 from riskmap.twins import class_mean, cross_entropy_of, hard_probabilities, shuffle_within_class
 
@@ -40,15 +40,15 @@ def data():
 @pytest.mark.parametrize("name", [name for name in ARMS if name not in ("focal", "top_k")])
 def test_every_arm_has_the_scale_of_the_plain_loss(name, data):
     """At logits that know nothing every cross-entropy is log 2, so the arms' losses must agree on average."""
-    design = ARMS[name].design(data)
-    design.loss.dice_weight = 0.0
-    loss = design.loss(torch.zeros(6, 2, 16, 16), data.slices.labels.long(), design.weights)
+    recipe = ARMS[name].recipe(data)
+    recipe.loss.dice_weight = 0.0
+    loss = recipe.loss(torch.zeros(6, 2, 16, 16), data.slices.labels.long(), recipe.weights)
     assert loss.item() == pytest.approx(np.log(2), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", [name for name in ARMS if name.endswith("_shuffled")])
 def test_a_twin_has_the_values_of_its_map_at_other_places(name, data):
-    of_map, of_twin = ARMS[ARMS[name].control_of].design(data), ARMS[name].design(data)
+    of_map, of_twin = ARMS[ARMS[name].control_of].recipe(data), ARMS[name].recipe(data)
     assert torch.allclose(of_map.weights.flatten().sort().values, of_twin.weights.flatten().sort().values)
     assert not torch.equal(of_map.weights, of_twin.weights)
     assert of_map.loss.normalization == of_twin.loss.normalization
@@ -74,7 +74,7 @@ def test_shuffling_keeps_values_and_loses_places(data):
 
 def test_the_class_mean_leaves_one_weight_per_class(data):
     of_map, of_mean = (
-        ARMS[name].design(data).weights for name in ("risk_map_hardness", "risk_map_hardness_class_mean")
+        ARMS[name].recipe(data).weights for name in ("risk_map_hardness", "risk_map_hardness_class_mean")
     )
     for index in (0, 1):
         chosen = data.slices.labels == index
@@ -88,14 +88,14 @@ def test_hard_labels_forget_how_sure_the_source_was(data):
     hard = hard_probabilities(soft)
     assert hard.unique().tolist() == [0.0, 1.0]
     assert torch.equal(hard.argmax(1), soft.argmax(1))
-    weights = ARMS["hard_label"].design(data).weights
+    weights = ARMS["hard_label"].recipe(data).weights
     # certainty leaves one hardness per predicted class and label, and bright background is never dark foreground
     assert weights.unique().numel() <= 4
-    assert not torch.equal(weights, ARMS["risk_map_hardness"].design(data).weights)
+    assert not torch.equal(weights, ARMS["risk_map_hardness"].recipe(data).weights)
 
 
 def test_the_hardness_of_a_scratch_model_is_its_own_cross_entropy(data):
-    weights = ARMS["scratch_hardness"].design(data).weights
+    weights = ARMS["scratch_hardness"].recipe(data).weights
     probability = data.probabilities_of(data.scratch).gather(1, data.slices.labels.long())
     ratio = weights / -probability.clamp_min(1e-6).log()
     assert ratio.min().item() == pytest.approx(ratio.max().item(), rel=1e-3)
@@ -105,7 +105,7 @@ def test_the_hardness_of_a_scratch_model_is_its_own_cross_entropy(data):
 
 
 def test_class_balance_weights_the_rare_class_by_the_root(data):
-    weights, labels = ARMS["class_balanced"].design(data).weights, data.slices.labels
+    weights, labels = ARMS["class_balanced"].recipe(data).weights, data.slices.labels
     share = labels.float().mean()
     ratio = weights[labels == 1].mean() / weights[labels == 0].mean()
     assert ratio.item() == pytest.approx(((1 - share) / share).sqrt().item(), rel=1e-4)
@@ -113,7 +113,7 @@ def test_class_balance_weights_the_rare_class_by_the_root(data):
 
 @pytest.mark.parametrize(("name", "highest"), [("risk_map", 5.0), ("risk_map_focused", 21.0)])
 def test_an_affine_map_forgets_no_pixel_and_exaggerates_none(name, highest, data):
-    weights = ARMS[name].design(data).weights
+    weights = ARMS[name].recipe(data).weights
     assert weights.min() > 0
     assert weights.max() / weights.min() == pytest.approx(highest, rel=1e-4)
 
@@ -149,8 +149,8 @@ def test_losses_without_weights_refuse_them(loss):
         (lambda: DiceTopKLoss(share=0.0), "share=0.0"),
         (lambda: DiceFocalSoftmaxLoss(gamma=-1.0), "gamma"),
         (lambda: boundary_weights(torch.zeros(1, 1, 2, 2), sigma=0.0), "sigma=0.0"),
-        (lambda: Tuning(probe_share=1.0), "probe_share=1.0"),
-        (lambda: Tuning(body_rate=-0.1), "body_rate"),
+        (lambda: Strategy(probe_share=1.0), "probe_share=1.0"),
+        (lambda: Strategy(body_rate=-0.1), "body_rate"),
     ],
 )
 def test_values_out_of_range_are_named(make, message):
@@ -167,13 +167,13 @@ def test_boundary_weights_by_the_formula():
     assert torch.allclose(weights[0, 0, 0], 1 + 10 * torch.exp(-(distance**2) / 50))
 
 
-def weights_before_and_after(tuning, steps=4):
+def weights_before_and_after(strategy, steps=4):
     network = build_network(2, SMALL)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     images = torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     sampler = BatchSampler(SliceSet(images, (images > 0.8).to(torch.uint8), ("a",) * 8), 4, seed=0)
     config = TrainingConfig(steps=steps, batch_size=4, validations=1, device="cpu", precision="float32")
-    train(network, sampler, RiskWeightedLoss("pixels"), config, tuning=tuning)
+    train(network, sampler, RiskWeightedLoss("pixels"), config, strategy=strategy)
     return before, network.state_dict()
 
 
@@ -182,16 +182,16 @@ def moved(before, after, part):
 
 
 def test_while_the_head_is_probed_the_body_stays_as_it_was():
-    tuning = Tuning(probe_share=0.5)
+    strategy = Strategy(probe_share=0.5)
     network = build_network(2, SMALL)
-    tuning.prepare_step(network, 1, 4)
+    strategy.prepare_step(network, 1, 4)
     assert network.head.training
     assert not any(module.training for module in network.body.modules())
     assert not any(parameter.requires_grad for parameter in network.body.parameters())
-    tuning.prepare_step(network, 2, 4)
+    strategy.prepare_step(network, 2, 4)
     assert all(module.training for module in network.modules())
     assert all(parameter.requires_grad for parameter in network.parameters())
-    before, after = weights_before_and_after(Tuning(probe_share=0.76))
+    before, after = weights_before_and_after(Strategy(probe_share=0.76))
     assert moved(before, after, "body") > 0, "the last step trains it all"
     # of four steps the first three probe: what the body's batch statistics counted is the last step alone
     counts = [value.item() for name, value in after.items() if name.endswith("num_batches_tracked")]
@@ -200,7 +200,7 @@ def test_while_the_head_is_probed_the_body_stays_as_it_was():
 
 
 def test_the_body_learns_at_its_own_rate():
-    slow, plain = (weights_before_and_after(Tuning(body_rate=rate), steps=1) for rate in (0.1, 1.0))
+    slow, plain = (weights_before_and_after(Strategy(body_rate=rate), steps=1) for rate in (0.1, 1.0))
     parameters = [name for name in slow[0] if "num_batches" not in name and "running" not in name]
     body = [name for name in parameters if name.startswith("body")]
     ratios = torch.cat([((slow[1][n] - slow[0][n]) / (plain[1][n] - plain[0][n])).flatten() for n in body])
@@ -210,26 +210,26 @@ def test_the_body_learns_at_its_own_rate():
 
 
 def test_l2_sp_pulls_the_body_to_its_start_and_the_head_to_zero():
-    free, held = (weights_before_and_after(tuning, steps=30) for tuning in (Tuning(), Tuning(body_pull=100.0)))
+    free, held = (weights_before_and_after(each, steps=30) for each in (Strategy(), Strategy(body_pull=100.0)))
     weights = [name for name in free[0] if name.startswith("body") and name.endswith("conv.weight")]
     far, near = (sum((after[n] - before[n]).square().sum() for n in weights) for before, after in (free, held))
     assert near < 0.5 * far
     network = build_network(2, SMALL)
-    tuning = Tuning(body_pull=2.0, head_pull=4.0)
-    anchor = tuning.anchor(network)
+    strategy = Strategy(body_pull=2.0, head_pull=4.0)
+    anchor = strategy.anchor(network)
     head = sum(parameter.square().sum() for parameter in network.head.parameters()).item()
-    assert tuning.penalty(network, anchor).item() == pytest.approx(2 * head)
+    assert strategy.penalty(network, anchor).item() == pytest.approx(2 * head)
     with torch.no_grad():
         next(network.body.parameters()).add_(1.0)
     count = next(network.body.parameters()).numel()
-    assert tuning.penalty(network, anchor).item() == pytest.approx(2 * head + count, rel=1e-4)
+    assert strategy.penalty(network, anchor).item() == pytest.approx(2 * head + count, rel=1e-4)
 
 
-def test_plain_tuning_is_no_tuning():
-    for one, two in zip(weights_before_and_after(None), weights_before_and_after(Tuning()), strict=True):
+def test_the_plain_strategy_is_none():
+    for one, two in zip(weights_before_and_after(None), weights_before_and_after(Strategy()), strict=True):
         assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_an_unknown_arm_is_named():
-    with pytest.raises(ValueError, match="arm='magic' is unknown; allowed: scratch, fine_tune"):
+    with pytest.raises(ValueError, match="unknown arm 'magic'. Allowed: scratch, fine_tune"):
         get_arm("magic")

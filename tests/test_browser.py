@@ -99,30 +99,25 @@ def test_playwright_is_installed_when_it_is_missing(commands, monkeypatch, missi
         assert command[-1].startswith("playwright")
 
 
-@pytest.mark.parametrize(("installed", "ends", "expected"), [(True, [5], 5), (True, [None, 2], 130), (False, [], 1)])
-def test_browser_tests_run_to_their_end(bare_machine, monkeypatch, installed, ends, expected):
-    """With the further arguments; at Ctrl-C (None) they are waited for, so that they can tidy up."""
+def test_help_installs_nothing(bare_machine, commands, monkeypatch, capsys):
+    monkeypatch.setattr(browser.os, "geteuid", lambda: 0, raising=False)
+    program(bare_machine, "apt-get")
+    with pytest.raises(SystemExit) as stopped:
+        browser.main(["--help"])
+    assert stopped.value.code == 0
+    assert "usage: python -m riskmap test-browser" in capsys.readouterr().out
+    assert commands[0] == []
+
+
+@pytest.mark.parametrize(("installed", "expected"), [(True, 5), (False, 1)])
+def test_browser_tests_run_to_their_end(bare_machine, monkeypatch, installed, expected):
+    """With the further arguments, and with the tests' own status; nothing runs where playwright is missing."""
     started = []
-
-    class Started:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def wait(self):
-            status = ends.pop(0)
-            if status is None:
-                raise KeyboardInterrupt
-            return status
-
-    monkeypatch.setattr(browser.subprocess, "Popen", lambda command, **_: started.append(command) or Started())
+    monkeypatch.setattr(browser, "run_to_its_end", lambda command, folder: started.append(command) or 5)
     monkeypatch.setattr(browser, "ensure_playwright", lambda: installed)
     program(bare_machine, "chromium")
     assert browser.main(["-k", "02"]) == expected
     assert started == [[sys.executable, "-m", "pytest", "tests/browser", "-k", "02"]][:installed]
-    assert ends == []
 
 
 def test_explorers_are_found_in_code_cells(tmp_path):

@@ -11,10 +11,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from riskmap.data import simulated
-from riskmap.pages.parameters import model_of, parse_text
+from riskmap.pages.parameters import StartHere, model_of
+from riskmap.pages.values import parse_text
 from riskmap.project.files import read_json
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.rerun import execution, html_pages, tutorial
+from riskmap.rerun import execution, html_pages, run, tutorial
 from riskmap.rerun.execution import NotebookError, checked_parameters, execute_notebook
 from riskmap.rerun.formulas import formula_to_html
 from riskmap.rerun.html_pages import Page, export_html, write_index
@@ -168,15 +169,15 @@ def test_links_of_outputs_start_from_the_page(tmp_path, monkeypatch):
     assert 'href="https://dask.org"' in page
 
 
-def test_kept_results_travel_unseen_to_the_record(tmp_path):
-    keep = "import pandas as pd\nfrom riskmap.pages.measurements import keep_results\n"
-    keep += "keep_results(pd.DataFrame({'seed': [0, 1], 'dice': [1 / 3, None]}))"
+def test_kept_measurements_travel_unseen_to_the_record(tmp_path):
+    keep = "import pandas as pd\nfrom riskmap.pages.measurements import keep_measurements\n"
+    keep += "keep_measurements(pd.DataFrame({'seed': [0, 1], 'dice': [1 / 3, None]}))"
     notebook = write_notebook(tmp_path / "01_keeps.ipynb", keep)
     record = execute_notebook(notebook, tmp_path / "out.ipynb", timeout=60)
     assert record["results"] == [{"seed": 0, "dice": pytest.approx(1 / 3)}, {"seed": 1, "dice": None}]
     export_html(tmp_path / "out.ipynb", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "riskmap.pages.measurements+json" not in page
+    assert "riskmap.measurements+json" not in page
     assert '"dice": 0.33' not in page
 
 
@@ -380,15 +381,50 @@ def test_tutorial_names_what_there_is(course, tmp_path):
     with pytest.raises(ValueError, match="no notebooks in"):
         tutorial.find_notebooks(tmp_path)
     assert tutorial.find_profile("tiny", folder) == tutorial.find_profile(str(profile), folder) == profile
-    with pytest.raises(ValueError, match="no profile 'huge'; there are tiny"):
+    with pytest.raises(ValueError, match=r"no profile 'huge'.*: tiny"):
         tutorial.find_profile("huge", folder)
 
 
-def test_command_line_reports_errors_without_a_traceback(course, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [
+        ("huge", "error: no profile 'huge'"),
+        ("broken", "yaml is not valid YAML"),
+        ("list", "must hold names"),
+    ],
+)
+def test_command_line_reports_errors_without_a_traceback(profile, message, course, monkeypatch, capsys):
     folder, _, _ = course
+    (folder / "profiles" / "broken.yaml").write_text("steps: [1, 2\nrate: 3", encoding="utf-8")
+    (folder / "profiles" / "list.yaml").write_text("- steps", encoding="utf-8")
     monkeypatch.setattr(tutorial, "NOTEBOOKS", folder)
-    assert tutorial.main(["--profile", "huge"]) == 1
-    assert "no profile 'huge'" in capsys.readouterr().err
+    assert tutorial.main(["--profile", profile]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("copy", ["03_mine.ipynb", "03_fine_tuning-Copy1.ipynb"])
+def test_a_copy_takes_no_page_s_place(copy, tmp_path):
+    page = write_notebook(tmp_path / "03_fine_tuning.ipynb", "print('page')")
+    mine = write_notebook(tmp_path / copy, "print('copy')")
+    assert tutorial.find_notebooks(tmp_path) == [page]
+    assert run.find_notebook("03", tmp_path) == page
+    assert run.find_notebook(mine.stem, tmp_path) == mine
+
+
+def test_two_notebooks_of_one_number_are_named(tmp_path):
+    for name in ("03_one.ipynb", "03_two.ipynb"):
+        write_notebook(tmp_path / name, "1")
+    with pytest.raises(ValueError, match=r"03_one\.ipynb, 03_two\.ipynb have one number; rename"):
+        tutorial.find_notebooks(tmp_path)
+
+
+def test_the_tutorial_says_which_copies_it_leaves_out(course, tmp_path, monkeypatch, capsys):
+    folder, profile, _ = course
+    monkeypatch.setitem(execution.MODELS, "00_first", StartHere)
+    write_notebook(folder / "00_mine.ipynb", "print('copy')", parameters="steps = 1")
+    with pytest.raises(ValueError, match="stps"):
+        tutorial.run_tutorial(tutorial.find_notebooks(folder), profile, [("stps", "7")], build=tmp_path / "build")
+    assert "00_mine.ipynb is no page of the tutorial and is left out; python -m riskmap run" in capsys.readouterr().out
 
 
 # ---- default cohorts

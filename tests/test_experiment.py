@@ -9,14 +9,14 @@ import pytest
 
 from riskmap.experiment import figures, tables
 from riskmap.experiment import run as experiment_module
-from riskmap.experiment.count_harm import CHURN, comparisons, mean_over_seeds, packed, unpacked
+from riskmap.experiment.count_harm import CHURN, harm_cases, mean_over_seeds, table_from_json, table_to_json
 from riskmap.experiment.findings import Findings
-from riskmap.experiment.plan import TUNED_ARMS, Block, Pair
+from riskmap.experiment.plan import ARMS_WITH_OWN_RATE, Block, Pair
 from riskmap.experiment.plans import PLANS, PUBLISHED, SMOKE
 from riskmap.experiment.run import Experiment, compact, cost, main, rates_of
 from riskmap.measure.statistics import patient_mean
 from riskmap.project.files import read_json
-from riskmap.training import runs
+from riskmap.training import making, runs
 from riskmap.training.arms import ARMS
 
 # two pairs share a target, and with it their runs from scratch
@@ -27,10 +27,10 @@ PLAN = replace(
     SMOKE,
     name="tried",
     main=replace(SMOKE.main, pairs=PAIRS),
-    controls=replace(SMOKE.controls, pairs=PAIRS[:1]),
+    further=replace(SMOKE.further, pairs=PAIRS[:1]),
     few_shots=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.few_shots),
     every_rate=replace(SMOKE.every_rate, pairs=PAIRS[:1]),
-    tuning=replace(SMOKE.tuning, pairs=PAIRS[:1]),
+    rate_search=replace(SMOKE.rate_search, pairs=PAIRS[:1]),
 )
 
 
@@ -62,7 +62,7 @@ def test_every_cell_of_the_plan_is_published_once_with_the_rate_of_its_arm(done,
         for p in published
     ]
     chosen = {arm: row["chosen"] for arm, row in found.rates.items()}
-    assert set(chosen) == set(TUNED_ARMS)
+    assert set(chosen) == set(ARMS_WITH_OWN_RATE)
     with_rates = [(cell, chosen[ARMS[cell[1]].control_of or cell[1]]) for block in PLAN.blocks for cell in block]
     with_rates += [(cell, rate) for cell in PLAN.every_rate for rate in PLAN.rates]
     wanted = {
@@ -76,7 +76,7 @@ def test_every_cell_of_the_plan_is_published_once_with_the_rate_of_its_arm(done,
 
 def test_learning_rates_are_chosen_on_validation_patients(done, tiny_cohort):
     for spec, cohort in done.development():
-        record = runs.ensure_transfer(spec, cohort, done.out_dir, progress=False).record
+        record = runs.ensure_run(spec, cohort, done.out_dir, progress=False).record
         assert set(record["parameters"]["subjects"]["scored"]) == set(tiny_cohort.part("target_val"))
 
 
@@ -84,7 +84,7 @@ def test_nothing_is_made_twice_and_a_lost_run_is_made_again(done, monkeypatch):
     before = {path.name: path.read_text() for path in done.results_dir.iterdir()}
     assert done.describe().count("missing 0") == 3
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
+        patch.setattr(making, "train", lambda *_, **__: pytest.fail("trained again"))
         done.run()
     assert {path.name: path.read_text() for path in done.results_dir.iterdir()} == before
     rates = {arm: row["chosen"] for arm, row in read_json(done.results_dir / "rates.json").items()}
@@ -99,7 +99,7 @@ def test_nothing_is_made_twice_and_a_lost_run_is_made_again(done, monkeypatch):
 
 
 def record_of(arm, rate, dice, target="T1ce:TC"):
-    parameters = {"task": target, "arm": arm, "shots": 1, "seed": 0, "training": {"learning_rate": rate}}
+    parameters = {"task": target, "arm": arm, "shots": 1, "seed": 0, "training": {"steps": 4, "learning_rate": rate}}
     parameters["data"] = {"cohort": "c", "simulated": True}
     return {"parameters": parameters, "results": {"patients": {"p": {"dice": [dice], "empty": [False]}}}}
 
@@ -115,7 +115,7 @@ def test_the_rate_with_the_best_mean_over_pairs_is_chosen():
 
 def test_cost_counts_a_run_that_two_steps_share_once(done):
     spec, cohort = done.development()[0]
-    run = runs.ensure_transfer(spec, cohort, done.out_dir, progress=False)
+    run = runs.ensure_run(spec, cohort, done.out_dir, progress=False)
     assert cost([run, run], 2)["runs"] == 1
     assert cost([run], 2)["seconds"] == round(run.record["cost"]["seconds"])
     spent = read_json(done.results_dir / "cost.json")
@@ -124,7 +124,7 @@ def test_cost_counts_a_run_that_two_steps_share_once(done):
 
 def test_records_of_two_machines_are_not_published_as_one(done):
     spec, cohort = done.development()[0]
-    record = runs.ensure_transfer(spec, cohort, done.out_dir, progress=False).record
+    record = runs.ensure_run(spec, cohort, done.out_dir, progress=False).record
     other = {**record, "environment": {**record["environment"], "processor": "another"}}
     with pytest.raises(ValueError, match="different environments"):
         compact([record, other])
@@ -160,11 +160,11 @@ def test_differences_pair_patients_after_averaging_seeds(done, found):
     rates = {arm: row["chosen"] for arm, row in found.rates.items()}
     by_hand = {}
     for pair, (spec, cohort) in done.published(rates):
-        is_chosen = spec.training.learning_rate == rates.get(spec.arm)
-        if pair == PAIRS[0] and spec.shots == 1 and spec.arm in ("scratch", "fine_tune") and is_chosen:
-            record = runs.ensure_transfer(spec, cohort, done.out_dir, progress=False).record
+        is_chosen = spec.training.learning_rate == rates.get(spec.arm.name)
+        if pair == PAIRS[0] and spec.shots == 1 and spec.arm.name in ("scratch", "fine_tune") and is_chosen:
+            record = runs.ensure_run(spec, cohort, done.out_dir, progress=False).record
             for patient, score in record["results"]["patients"].items():
-                by_hand.setdefault((patient, spec.arm), []).append(np.mean(score["dice"]))
+                by_hand.setdefault((patient, spec.arm.name), []).append(np.mean(score["dice"]))
     assert {len(values) for values in by_hand.values()} == {2}
     difference = found.difference(PAIRS[0], "scratch", "fine_tune")
     for patient, value in difference.items():
@@ -206,7 +206,7 @@ def test_tables_hold_every_pair_and_arm(found):
     assert twins["pair"].tolist() == [*titles, "mean of all pairs"]
     twin = patient_mean(found.difference(PAIRS[1], "risk_map_focused", "risk_map_focused_shuffled"))
     assert twins["1 + 20 r"][1] == tables.points(twin)
-    assert tables.control_table(found)["arm"].tolist() == [ARMS[arm].title for arm in PLAN.controls.arms]
+    assert tables.control_table(found)["arm"].tolist() == [ARMS[arm].title for arm in PLAN.further.arms]
     assert tables.shots_gains(found)["k"].tolist() == [2]
     assert tables.rate_table(found)["rate"].tolist() == ["0.002", "0.006"]
     assert tables.rate_choices(found)["chosen"].isin(["0.002", "0.006"]).all()
@@ -224,8 +224,8 @@ def test_bands_of_distance_show_what_was_counted(found):
     assert table["harmed"][0] == "–", "at 4 mm no pixel is within 2 mm of another label"
 
 
-def test_only_whole_intervals_below_zero_are_called_losses(found):
-    for row in tables.losses(found).itertuples():
+def test_only_whole_intervals_below_zero_are_called_setbacks(found):
+    for row in tables.setbacks(found).itertuples():
         high = float(row[4].split(", ")[1].rstrip("]"))
         assert high <= 0
 
@@ -233,9 +233,9 @@ def test_only_whole_intervals_below_zero_are_called_losses(found):
 def test_harm_is_counted_against_scratch_and_churn_against_the_next_seed(done, found):
     rates = {arm: row["chosen"] for arm, row in found.rates.items()}
     scratch = {
-        spec.seed: runs.ensure_transfer(spec, cohort, done.out_dir, progress=False).predictions()
+        spec.seed: runs.ensure_run(spec, cohort, done.out_dir, progress=False).predictions()
         for pair, (spec, cohort) in done.published(rates)
-        if pair == PAIRS[0] and spec.arm == "scratch" and spec.shots == 1
+        if pair == PAIRS[0] and spec.arm.name == "scratch" and spec.shots == 1
     }
     changes = found.harm["changes"]
     churn = changes.loc[(changes["arm"] == CHURN) & (changes["target"] == "T1ce:TC")]
@@ -254,10 +254,10 @@ def test_harm_is_counted_at_the_chosen_rates_alone(done, found):
     """The runs at every rate of the grid share arm, shots and seed with those of the main table."""
     rates = {arm: row["chosen"] for arm, row in found.rates.items()}
     made = [
-        (pair, runs.ensure_transfer(spec, cohort, done.out_dir, progress=False))
+        (pair, runs.ensure_run(spec, cohort, done.out_dir, progress=False))
         for pair, (spec, cohort) in done.published(rates)
     ]
-    compared = comparisons(made, PLAN.harm_arms, PLAN.main_shots, rates)
+    compared = harm_cases(made, PLAN.harm_arms, PLAN.main_shots, rates)
     assert len(compared) == len(PAIRS) * len(PLAN.main.seeds)
     used = {
         (arm, run.record["parameters"]["training"]["learning_rate"])
@@ -278,7 +278,7 @@ def test_seeds_are_averaged_and_undefined_ones_left_out():
     )
     mean = mean_over_seeds(table)
     assert mean.to_dict("list") == {"patient": ["a", "b"], "auroc": [0.6, 0.9], "pixels": [2.0, 5.0]}
-    none = unpacked(packed(mean_over_seeds(table.assign(auroc=np.nan))))
+    none = table_from_json(table_to_json(mean_over_seeds(table.assign(auroc=np.nan))))
     assert none["auroc"].isna().all()
 
 
@@ -306,7 +306,7 @@ def test_the_published_plan_is_the_fair_one():
     """Development cohorts are none of the published ones, and the main table has its seeds, controls and twins."""
     plan = PUBLISHED
     published = {pair.cohort for block in plan.blocks for pair in block.pairs}
-    assert published.isdisjoint({pair.cohort for pair in plan.tuning.pairs} | {"fets2021_simulated"})
+    assert published.isdisjoint({pair.cohort for pair in plan.rate_search.pairs} | {"fets2021_simulated"})
     assert len(plan.main.seeds) >= 5
     assert {"scratch", "fine_tune", "class_balanced", "focal", "top_k"} <= set(plan.main.arms)
     run = {arm for block in plan.blocks for arm in block.arms}
@@ -315,5 +315,5 @@ def test_the_published_plan_is_the_fair_one():
 
 
 def test_a_block_with_an_unknown_arm_is_refused():
-    with pytest.raises(ValueError, match="arm='magic'"):
+    with pytest.raises(ValueError, match="unknown arm 'magic'"):
         Block(PAIRS, ("magic",), (1,), (0,))

@@ -1,4 +1,4 @@
-"""Explorers: every control is really moved to both ends, and the picture is compared."""
+"""Explorers: every input is really moved to both ends, and the picture is compared."""
 
 from io import BytesIO
 
@@ -27,7 +27,7 @@ from riskmap.training.prediction import predict_probabilities
 from riskmap.training.runs import Run
 
 TASK = Task.parse("T1ce:TC")
-CONTROLS = {
+INPUTS = {
     "cohort_explorer": ("patient", "sequence", "height", "label"),
     "risk_explorer": (*("patient", "height", "scaling", "weighting", "base", "ceiling", "smoothing", "opacity"),),
     "leep_explorer": ("prevalence", "accuracy", "confidence"),
@@ -35,7 +35,7 @@ CONTROLS = {
     "few_shot_explorer": ("metric", "arm", "k"),
     "gap_explorer": ("pair", "arm"),
 }
-every_explorer = pytest.mark.parametrize("fixture", CONTROLS)
+every_explorer = pytest.mark.parametrize("fixture", INPUTS)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def gap_explorer(found):
 
 @pytest.fixture
 def small_explorer():
-    """An explorer whose sentence is its only control's value."""
+    """An explorer whose sentence is its only input's value."""
 
     def draw(number):
         (ax,) = figure.axes
@@ -111,26 +111,26 @@ def shown(explorer):
 KEYBOARD = widgets.Dropdown | widgets.SelectionSlider | widgets.IntSlider | widgets.FloatSlider
 
 
-def ends(control):
-    """Return values of the control that stand for both ends."""
-    if isinstance(control, widgets.Dropdown | widgets.SelectionSlider):
+def ends(widget):
+    """Return values of an input that stand for both ends."""
+    if isinstance(widget, widgets.Dropdown | widgets.SelectionSlider):
         # what is chosen, whether options are plain values or pairs of title and value
-        values = [option[1] if isinstance(option, tuple) else option for option in control.options]
+        values = [option[1] if isinstance(option, tuple) else option for option in widget.options]
         return [values[0], values[-1]]
-    return [control.min, control.max]
+    return [widget.min, widget.max]
 
 
-@pytest.mark.parametrize(("fixture", "name"), [(fixture, name) for fixture in CONTROLS for name in CONTROLS[fixture]])
-def test_moving_a_control_changes_picture_and_sentence_and_moving_back_restores_them(fixture, name, request):
+@pytest.mark.parametrize(("fixture", "name"), [(fixture, name) for fixture in INPUTS for name in INPUTS[fixture]])
+def test_moving_an_input_changes_picture_and_sentence_and_moving_back_restores_them(fixture, name, request):
     explorer = request.getfixturevalue(fixture)
-    control = explorer.controls[name]
-    start, sentence = control.value, explorer.sentence.value
+    widget = explorer.inputs[name]
+    start, sentence = widget.value, explorer.sentence.value
     seen, said = {start: shown(explorer)}, {sentence}
-    for value in ends(control):
-        control.value = value
+    for value in ends(widget):
+        widget.value = value
         seen[value] = shown(explorer)
         said.add(explorer.sentence.value)
-    control.value = start
+    widget.value = start
     # the outermost slices are both empty
     different = 2 if name == "height" else len(seen)
     assert len(set(seen.values())) >= max(different, 2), "an end has the picture of another place"
@@ -140,13 +140,13 @@ def test_moving_a_control_changes_picture_and_sentence_and_moving_back_restores_
 
 
 @every_explorer
-def test_every_control_is_tested_and_can_be_used_with_the_keyboard(fixture, request):
+def test_every_input_is_tested_and_can_be_used_with_the_keyboard(fixture, request):
     explorer = request.getfixturevalue(fixture)
-    assert set(explorer.controls) == set(CONTROLS[fixture])
-    for control in explorer.controls.values():
-        assert control.description, "a label in plain words"
-        assert isinstance(control, KEYBOARD)
-        assert getattr(control, "continuous_update", True), "the picture follows while dragging"
+    assert set(explorer.inputs) == set(INPUTS[fixture])
+    for widget in explorer.inputs.values():
+        assert widget.description, "a label in plain words"
+        assert isinstance(widget, KEYBOARD)
+        assert getattr(widget, "continuous_update", True), "the picture follows while dragging"
 
 
 @every_explorer
@@ -156,17 +156,17 @@ def test_a_page_without_a_kernel_shows_a_described_picture_whatever_was_moved(fi
     bundle, metadata = explorer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     strip = Image.open(BytesIO(bundle["image/png"]))
-    assert strip.height > Image.open(BytesIO(before)).height * len(explorer._strip), "each setting and its sentence"
+    assert strip.height > Image.open(BytesIO(before)).height * len(explorer._strip), "each position and its sentence"
     alt = metadata["image/png"]["alt"]
     assert all(f" {number}. " in alt for number in range(1, len(explorer._strip) + 1))
-    moved = {name: control.value for name, control in explorer.controls.items()}
-    for control in explorer.controls.values():
-        control.value = ends(control)[-1]
+    moved = {name: widget.value for name, widget in explorer.inputs.items()}
+    for widget in explorer.inputs.values():
+        widget.value = ends(widget)[-1]
     del explorer._static
     bundle_later, metadata_later = explorer._repr_mimebundle_()
     assert (bundle_later["image/png"], metadata_later) == (bundle["image/png"], metadata)
     for name, value in moved.items():
-        explorer.controls[name].value = value
+        explorer.inputs[name].value = value
     assert shown(explorer) == before, "the strip left the live picture as it was"
 
 
@@ -176,7 +176,7 @@ def test_an_error_in_drawing_reaches_the_one_who_moved_the_slider_and_the_page(s
 
     monkeypatch.setattr(small_explorer, "_draw", broken)
     with pytest.raises(RuntimeError, match="cannot draw 3"):
-        small_explorer.controls["number"].value = 3.0
+        small_explorer.inputs["number"].value = 3.0
     assert "cannot draw 3" in small_explorer.sentence.value
 
 
@@ -208,17 +208,17 @@ def test_a_choice_starts_with_the_value_it_is_given():
 def test_the_risk_explorer_counts_the_weights(risk_explorer):
     first = risk_explorer.sentence.value
     assert "carries" in first, "the first slice shown holds foreground"
-    risk_explorer.controls["base"].value = 1.0
+    risk_explorer.inputs["base"].value = 1.0
     assert "weights from 1.00 to 1.00" in risk_explorer.sentence.value
-    risk_explorer.controls["base"].value = 10.0
-    risk_explorer.controls["ceiling"].value = 3.0
+    risk_explorer.inputs["base"].value = 10.0
+    risk_explorer.inputs["ceiling"].value = 3.0
     assert "weights from 1.00 to 3.00" in risk_explorer.sentence.value
-    risk_explorer.controls["ceiling"].value = 30.0
+    risk_explorer.inputs["ceiling"].value = 30.0
     assert risk_explorer.sentence.value == first
-    middle = risk_explorer.controls["height"].value
-    risk_explorer.controls["height"].value = 0
+    middle = risk_explorer.inputs["height"].value
+    risk_explorer.inputs["height"].value = 0
     assert "no tumour core here" in risk_explorer.sentence.value
-    risk_explorer.controls["height"].value = middle
+    risk_explorer.inputs["height"].value = middle
 
 
 @pytest.mark.parametrize(("accuracy", "confidence"), [(0.9, 0.8), (0.0, 1.0), (0.29, 0.5)])
@@ -237,15 +237,15 @@ def test_a_source_that_knows_nothing_is_class_weighting(leep_explorer, name):
         bars = leep_explorer.figure.axes[2].containers
         return [np.array([patch.get_height() for patch in container.patches]) for container in bars]
 
-    control, sentence = leep_explorer.controls[name], leep_explorer.sentence.value
-    start = control.value
+    widget, sentence = leep_explorer.inputs[name], leep_explorer.sentence.value
+    start = widget.value
     assert not np.allclose(*heights())
     assert "knows nothing:" not in sentence
-    control.value = 0.5
+    widget.value = 0.5
     np.testing.assert_allclose(*heights())
     np.testing.assert_allclose(heights()[0], -np.log([0.9, 0.9, 0.1, 0.1]))
     assert "knows nothing:" in leep_explorer.sentence.value
-    control.value = start
+    widget.value = start
 
 
 def test_predictions_start_where_the_harm_is_largest(predictions_explorer, runs, tiny_cohort):
@@ -268,9 +268,9 @@ def test_without_harm_the_busiest_slice_is_shown_first(runs, tiny_cohort):
 
 
 def test_a_run_against_itself_changes_nothing(predictions_explorer):
-    predictions_explorer.controls["other"].value = "run 0"
+    predictions_explorer.inputs["other"].value = "run 0"
     assert "0.0% of the pixels are harmed" in predictions_explorer.sentence.value
-    predictions_explorer.controls["other"].value = "run 1"
+    predictions_explorer.inputs["other"].value = "run 1"
 
 
 def test_a_patient_without_any_foreground_is_said_to_have_none(tiny_cohort, tmp_path, runs, monkeypatch):
@@ -283,8 +283,8 @@ def test_a_patient_without_any_foreground_is_said_to_have_none(tiny_cohort, tmp_
     monkeypatch.setattr(type(tiny_cohort), "labels", blank)
     blanked = {f"run {seed}": made_up.make_run(tmp_path / str(seed), tiny_cohort, TASK, seed) for seed in (0, 1)}
     explorer = explore_predictions(tiny_cohort, TASK, blanked)
-    assert explorer.controls["patient"].value != empty
-    explorer.controls["patient"].value = empty
+    assert explorer.inputs["patient"].value != empty
+    explorer.inputs["patient"].value = empty
     assert "Neither the truth nor a prediction" in explorer.sentence.value
 
 
@@ -299,16 +299,16 @@ def test_runs_that_cannot_be_compared_are_refused(tiny_cohort, runs):
 def test_few_shot_gain_and_gap_are_paired_differences(few_shot_explorer, few_shot_scores):
     rows = few_shot_scores.loc[few_shot_scores["shots"] == 2]
     mean = rows.groupby("arm")["dice"].mean()
-    few_shot_explorer.controls["k"].value = 2
-    few_shot_explorer.controls["metric"].value = "gap to scratch"
+    few_shot_explorer.inputs["k"].value = 2
+    few_shot_explorer.inputs["metric"].value = "gap to scratch"
     gap = 100 * (mean["scratch"] - mean["fine_tune"])
     assert f"k = 2: gap to scratch {gap:+.1f} [" in few_shot_explorer.sentence.value
-    few_shot_explorer.controls["metric"].value = "gain over fine-tuning"
+    few_shot_explorer.inputs["metric"].value = "gain over fine-tuning"
     assert "is 0" in few_shot_explorer.sentence.value, "fine-tuning against itself"
-    few_shot_explorer.controls["arm"].value = "scratch"
+    few_shot_explorer.inputs["arm"].value = "scratch"
     assert f"k = 2: gain over fine-tuning {gap:+.1f} [" in few_shot_explorer.sentence.value
     for name, value in {"metric": "Dice", "arm": "fine_tune", "k": 1}.items():
-        few_shot_explorer.controls[name].value = value
+        few_shot_explorer.inputs[name].value = value
 
 
 def test_few_shots_without_scratch_are_refused(few_shot_scores):
@@ -318,14 +318,14 @@ def test_few_shots_without_scratch_are_refused(few_shot_scores):
 
 def test_the_gap_of_the_marked_pair_is_said_with_its_interval(gap_explorer, found):
     pair = found.plan.pairs[1]
-    start = gap_explorer.controls["pair"].value
-    gap_explorer.controls["pair"].value = pair.title
+    start = gap_explorer.inputs["pair"].value
+    gap_explorer.inputs["pair"].value = pair.title
     sentence = gap_explorer.sentence.value.replace("&gt;", ">")
     assert pair.title in sentence
     assert found.gaps[pair].text(digits=1, signed=True) in sentence
     frame = gap_explorer.figure.axes[0].patches[-1]
     assert frame.get_xy() == pytest.approx((1 - 0.46, 1 - 0.46)), "the second pair lies on the diagonal"
-    gap_explorer.controls["pair"].value = start
+    gap_explorer.inputs["pair"].value = start
 
 
 def test_a_window_is_square_and_holds_the_mask():

@@ -1,12 +1,15 @@
-"""Files are whole or absent."""
+"""Files are whole or absent, and work side by side is slim and on one thread."""
 
 import subprocess
 import sys
 import threading
 
 import pytest
+import torch
 
 from riskmap.project.files import alone_with, atomic_path, digest_of, read_json, write_json
+from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.workers import run_side_by_side, torch_threads
 
 
 def test_an_error_leaves_the_old_file_and_no_rest(tmp_path):
@@ -42,7 +45,7 @@ def test_a_digest_depends_on_content_and_not_on_order():
 
 HOLD = """
 import sys, time
-from riskmap.files import alone_with
+from riskmap.project.files import alone_with
 with alone_with(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)
@@ -51,7 +54,8 @@ with alone_with(sys.argv[1]):
 
 def test_a_killed_holder_blocks_nobody(tmp_path):
     place = tmp_path / "runs" / "one"
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(place)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", HOLD, str(place)]
+    holder = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True)
     entered = threading.Event()
 
     def enter():
@@ -69,3 +73,31 @@ def test_a_killed_holder_blocks_nobody(tmp_path):
     finally:
         holder.kill()
         holder.communicate()
+
+
+def threads_beside(number):
+    return number, torch.get_num_threads()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_work_side_by_side_has_one_thread_and_a_bar(capsys, jobs):
+    before = torch.get_num_threads()
+    with torch_threads(before + 1):
+        assert sorted(run_side_by_side(threads_beside, [(1,), (2,)], jobs, "Counting")) == [(1, 1), (2, 1)]
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    captured = capsys.readouterr()
+    assert "Counting: 100%" in captured.out
+    assert not captured.err, "notebooks paint it red"
+
+
+def test_the_number_of_threads_comes_back_after_an_error():
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError, match="power cut"), torch_threads(before + 1):
+        raise RuntimeError("power cut")
+    assert torch.get_num_threads() == before
+
+
+def test_workers_load_torch_only_when_they_compute():
+    code = "import sys, riskmap.project.workers; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT).returncode == 0

@@ -17,7 +17,7 @@ from data_scripts import prepare_fets2021, prepare_iseg2019, prepare_msd_brain_t
 from data_scripts.archives.glioma_layouts import read_partitioning
 from data_scripts.archives.layouts import LAYOUTS, detect_layout, title_of_iseg
 from data_scripts.archives.prepare import prepare
-from data_scripts.archives.unpack import UnpackError, unpacked
+from data_scripts.archives.unpack import UnpackError, unpack_archive
 from data_scripts.archives.volumes import SubjectError, read_subject
 from data_scripts.prepare_msd_brain_tumour import TASK
 from riskmap.data.cohort import Cohort, CohortError
@@ -269,21 +269,68 @@ def test_packed_archives_are_unpacked_once(tiny_archive, tmp_path, name, capsys)
     path = packed(archives.fets2021(tiny_archive, tmp_path / "archive", count=1), tmp_path / name)
     folder = tmp_path / "unpacked"
     with pytest.raises(UnpackError, match="dry run"):
-        unpacked(path, folder, dry_run=True)
+        unpack_archive(path, folder, dry_run=True)
     assert not folder.exists()
     command = ["--archive", str(path), "--unpack-to", str(folder), "--out", str(tmp_path / "out"), "--unsplit"]
     assert prepare_fets2021.main([*command, *OPTIONS]) == 0
     marked = folder / "set" / "marked"
     marked.touch()
-    assert unpacked(path, folder) == folder / "set"
+    assert unpack_archive(path, folder) == folder / "set"
     assert marked.exists()
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(UnpackError, match="move it away first"):
-        unpacked(path, folder)
+        unpack_archive(path, folder)
     shutil.rmtree(folder)
     with pytest.raises(UnpackError, match="damaged or no archive"):
-        unpacked(path, folder)
+        unpack_archive(path, folder)
     assert not list(folder.rglob("*"))
+
+
+def extract_of_python_3_11_0(self, member, path="", set_attrs=True, *, numeric_owner=False):
+    """Takes no ``filter``, which came with Python 3.11.4, and without one writes wherever a member wants."""
+    raise AssertionError("nothing keeps a member within its folder")
+
+
+@pytest.mark.parametrize("name", ["set.tar", "set.tar.gz", "set.zip"])
+def test_unpacking_needs_no_filter_and_keeps_empty_folders(tmp_path, monkeypatch, name):
+    source = tmp_path / "set"
+    (source / "scans" / "empty").mkdir(parents=True)
+    (source / "scans" / "one.txt").write_bytes(b"one")
+    (source / "none.txt").touch()
+    path = packed(source, tmp_path / name)
+    monkeypatch.setattr(tarfile.TarFile, "extract", extract_of_python_3_11_0)
+    folder = unpack_archive(path, tmp_path / "unpacked") / "set"
+    assert sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*")) == [
+        "none.txt",
+        "scans",
+        "scans/empty",
+        "scans/one.txt",
+    ]
+    assert (folder / "scans" / "empty").is_dir()
+    assert (folder / "scans" / "one.txt").read_bytes() == b"one"
+
+
+def test_a_file_that_lies_in_a_folder_without_an_entry_of_its_own_is_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as file:
+        file.writestr("a/b/c.txt", b"c")
+    assert (unpack_archive(tmp_path / "set.zip", tmp_path / "unpacked") / "a/b/c.txt").read_bytes() == b"c"
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, 1), (8, 9)], ids=["password", "Deflate64"])
+def test_a_zip_that_python_cannot_read_is_to_be_unpacked_by_hand(tmp_path, capsys, place, value):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("scan.txt", b"scan" * 100)
+    content = bytearray(path.read_bytes())
+    # the same field stands two bytes later in the list of members at the end
+    content[place] = content[content.index(b"PK\x01\x02") + place + 2] = value
+    path.write_bytes(content)
+    command = ["--archive", str(path), "--unpack-to", str(tmp_path / "unpacked"), "--out", str(tmp_path / "out")]
+    assert prepare_fets2021.main(command) == 2
+    told = capsys.readouterr().err
+    assert f"scan.txt in {path} cannot be read" in told
+    assert "unpack it by hand and give the folder" in told
+    assert not list((tmp_path / "unpacked").iterdir())
 
 
 def with_link(file, name, kind, target):
@@ -308,21 +355,21 @@ def test_unsafe_members_are_named_before_anything_is_written(tmp_path, name, rea
         else:
             file.addfile(tarfile.TarInfo(name))
     with pytest.raises(UnpackError, match=reason):
-        unpacked(path, folder)
+        unpack_archive(path, folder)
     assert not list(folder.rglob("*"))
     assert not (tmp_path / "evil").exists()
     if name != "link":
         with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
             file.writestr(name, b"evil")
         with pytest.raises(UnpackError, match=reason):
-            unpacked(tmp_path / "evil.zip", folder)
+            unpack_archive(tmp_path / "evil.zip", folder)
 
 
 def test_a_path_that_is_no_archive_is_named(tmp_path):
     (tmp_path / "set.rar").touch()
     for path in (tmp_path / "set.rar", tmp_path / "none.tar"):
         with pytest.raises(ValueError, match=r"neither a folder nor a file that ends in \.tar\.gz"):
-            unpacked(path, tmp_path / "unpacked")
+            unpack_archive(path, tmp_path / "unpacked")
 
 
 def test_download_takes_address_and_hash_from_monai(tiny_archive, tmp_path, monkeypatch, capsys):

@@ -35,7 +35,10 @@ def good_notebook() -> NotebookNode:
         new_markdown_cell("The parameters."),
         new_code_cell('seed: int = 0  # seed\nsteps = 4\nrate = -1.0e-3\ndata_dir = "build/data"', metadata={}),
         new_markdown_cell("What is used."),
-        new_code_cell("import numpy as np\n\nfrom riskmap.training.record import show_versions\n\nshow_versions()"),
+        new_code_cell(
+            "import numpy as np\n\nfrom riskmap.pages.parameters import StartHere\n\n"
+            "given = StartHere.check(globals())\ngiven.show_versions()"
+        ),
         new_markdown_cell("**Predict**: what will the mean be?"),
         new_code_cell("%config InlineBackend.figure_formats = ['png']\nnp.zeros(3).mean()"),
         new_markdown_cell("**Question.** Why is it zero? See https://example.org/home/page and `data/x`."),
@@ -107,7 +110,10 @@ BREAKS = {
     "union annotation": (set_source(2, "seed: int", "seed: int | None"), "annotation"),
     "hash inside a default": (set_source(2, '"build/data"', '"build#data"'), "# inside a string"),
     "second import cell": (set_source(6, "np.zeros", "import os\nnp.zeros"), "2 cells with imports"),
-    "no versions": (set_source(4, "\n\nshow_versions()", ""), "end by showing the versions"),
+    "no versions": (set_source(4, "\ngiven.show_versions()", ""), "end by showing the versions"),
+    "seven names": (set_source(4, "import StartHere", "import StartHere, A, B, C, D, E, F"), "7 names from riskmap"),
+    "private name": (add_cell("given._cohort()"), "private name '_cohort'"),
+    "specification": (add_cell("TransferSpec(1)"), "TransferSpec is plumbing"),
     "no prose": (lambda nb: nb.cells.pop(5), "no prose before"),
     "empty cell": (add_cell(" "), "empty code cell"),
     "long cell": (add_cell("\n".join(["x = 1"] * 26)), "26 lines of code"),

@@ -12,21 +12,22 @@ import yaml
 
 from riskmap.data.cohort import PARTS
 from riskmap.data.simulated import DEFAULT_COHORTS
+from riskmap.pages.page import Parameters
 from riskmap.pages.parameters import (
     MODELS,
     CompareReruns,
     FewShot,
     FineTuning,
-    ParameterError,
-    Parameters,
     RiskMap,
     SourcePretraining,
     StartHere,
     YourOwnData,
 )
+from riskmap.pages.values import ParameterError
 from riskmap.project.files import read_json, write_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun.execution import declared_parameters
+from riskmap.training.config import NETWORKS
 
 NOTEBOOKS = sorted((PROJECT_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PROFILES = sorted((PROJECT_ROOT / "notebooks" / "profiles").glob("*.yaml"))
@@ -68,7 +69,7 @@ def test_cell_and_model_agree(notebook):
 def test_first_cell_after_the_parameters_checks_them(notebook):
     name = MODELS[notebook.stem].__name__
     calls = [ast.unparse(node) for node in ast.parse(code_of(notebook)[1].replace("%", "#")).body]
-    assert f"{name}.check(globals())" in calls
+    assert f"given = {name}.check(globals())" in calls
 
 
 def test_same_name_means_the_same_everywhere():
@@ -120,10 +121,8 @@ def test_help_shows_types_and_help():
         ({"precision": "float23"}, r"precision must be one of .*did you mean 'float32'\?"),
         ({"arms": ["scratch", "fine_tun"]}, r"unknown arm 'fine_tun'; did you mean 'fine_tune'\?"),
         ({"arms": ["scratch", "risk_map"]}, r"arms must hold fine_tune"),
-        ({"spatial_dims": 4}, r"spatial_dims must be one of 2, 3, got 4"),
-        ({"channels": [16]}, r"channels .*at least 2"),
-        ({"channels": [16, 0]}, r"channels must be at least 1, got 0 in \[16, 0\]"),
-        ({"spatial_dims": 3, "patch_size": 30}, r"patch_size .*multiple of 8 .*got 30; the nearest is 32"),
+        ({"network": "slice"}, r"unknown network 'slice'; did you mean 'slices'\?.*volumes.*FILE\.yaml"),
+        ({"network": "nowhere.yaml"}, r"there is no file .*nowhere\.yaml"),
         ({"source": "FLAIR"}, r"source: task must read MODALITY:TARGET"),
         ({"source": "T1ce:TC"}, r"source and target are the same task T1ce:TC"),
         ({"second_source": "t1ce:tc"}, r"second_source and second_target are the same task"),
@@ -134,6 +133,34 @@ def test_wrong_value_is_named_and_the_nearest_suggested(values, message, tmp_pat
     with pytest.raises(ParameterError, match=message) as caught:
         FineTuning.checked({"data_dir": str(tmp_path), **values}, "the test")
     assert "\n" not in str(caught.value), "one line, since the last line is what a front end shows"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("spatial_dims: 4\nchannels: [4, 8]", r"spatial_dims: Input should be 2 or 3"),
+        ("spatial_dims: 2\nchannels: [16]", r"channels: .*at least 2"),
+        ("spatial_dims: 2\nchannels: [16, 0]", r"channels.1: .*greater than or equal to 1"),
+        ("spatial_dims: 3\nchannels: [4, 4, 8, 8]\npatch_size: 30", r"patch_size .*of 8 .*30; the nearest is 32"),
+        ("spatial_dims: 2\nchannel: [4, 8]", r"unknown parameter 'channel' .*did you mean 'channels'"),
+        ("spatial_dims: [2", r"is not valid YAML: .*line 1"),
+    ],
+)  # fmt: skip
+def test_a_network_that_cannot_be_is_refused_by_its_file(text, message, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ParameterError, match=message) as caught:
+        FineTuning.checked({"data_dir": str(tmp_path), "network": str(path)}, "the test")
+    assert "mine.yaml" in str(caught.value) or "patch_size" in str(caught.value)
+
+
+def test_a_network_has_a_name_or_a_file_of_its_own(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("spatial_dims: 3\nchannels: [4, 8]\npatch_size: 16", encoding="utf-8")
+    setting = FineTuning.checked({"data_dir": str(tmp_path), "network": str(path)}, "the test").setting
+    assert (setting.network.spatial_dims, setting.network.channels, setting.patches.size) == (3, (4, 8), 16)
+    assert FineTuning.checked({"data_dir": str(tmp_path)}, "the test").setting.patches is None
+    assert set(NETWORKS) == {"slices", "volumes", "large_volumes"}
 
 
 def test_every_problem_is_listed(tmp_path):
@@ -221,7 +248,7 @@ def test_damaged_cohort_is_named(data_dir):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"sweep_dir": "build/nothing/here"}, r"parameter sweep_dir: no table in .*riskmap\.sweep SWEEP\.yaml"),
+        ({"sweep_dir": "build/nothing/here"}, r"parameter sweep_dir: no table in .*riskmap sweep SWEEP\.yaml"),
         ({"parameter": "learning_rat"}, r"parameter parameter: unknown column .*did you mean 'learning_rate'\?"),
         ({"measure": "dise"}, r"parameter measure: unknown column 'dise'; did you mean 'dice'\?"),
     ],

@@ -1,19 +1,28 @@
 """Volumes: patches in which image, label and weight stay together, and runs in 3-D that can be killed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from riskmap.data.batches import PatchSampler, augmentations, plain_tensors
 from riskmap.data.cohort import Task
-from riskmap.data.patients import PatchConfig, SliceSet, load_volumes
-from riskmap.training import loop, runs
-from riskmap.training.arms import ARMS
-from riskmap.training.config import NetworkConfig, SourceSpec, TrainingConfig, TransferSpec, choose_dimensions
+from riskmap.data.patients import SliceSet, load_volumes
+from riskmap.training import making
+from riskmap.training.arms import ARMS, get_arm
+from riskmap.training.config import (
+    NetworkConfig,
+    PatchConfig,
+    SourceSpec,
+    TrainingConfig,
+    TransferSpec,
+    choose_dimensions,
+)
 from riskmap.training.device import choose_precision
 from riskmap.training.networks import build_network
 from riskmap.training.prediction import predict_probabilities, predict_volume
-from riskmap.training.runs import ensure_source, ensure_source_of, ensure_transfers
+from riskmap.training.runs import ensure_run, ensure_runs, parameters_of, source_of
 from riskmap.training.target_data import TargetData
 
 SIDE = 24
@@ -72,7 +81,7 @@ def test_the_transforms_that_are_left_touch_the_image_alone():
 def test_patches_stay_aligned(augment, monkeypatch):
     # without the changes of intensity, which undo the code on purpose
     monkeypatch.setattr("riskmap.data.batches.augmentations", lambda keys: augmentations(keys)[:2])
-    sampler = PatchSampler(coded_volumes(), PatchConfig(16, 4), seed=1, augment=augment)
+    sampler = PatchSampler(coded_volumes(), 16, per_step=4, seed=1, augment=augment)
     for step in range(6):
         batch = sampler.batch(step)
         assert {key: tuple(value.shape) for key, value in batch.items()} == dict.fromkeys(KEYS, (4, 1, 16, 16, 16))
@@ -87,7 +96,7 @@ def test_the_alignment_test_notices_a_map_that_is_left_behind():
 
 
 def test_small_volumes_are_padded_with_background_that_does_not_count():
-    batch = PatchSampler(coded_volumes(), PatchConfig(32, 2), seed=0, augment=False).batch(0)
+    batch = PatchSampler(coded_volumes(), 32, per_step=2, seed=0, augment=False).batch(0)
     assert batch["image"].shape[2:] == (32, 32, 32)
     outside = torch.ones(32, 32, 32, dtype=torch.bool)
     outside[4:28, 4:28, 4:28] = False
@@ -95,20 +104,20 @@ def test_small_volumes_are_padded_with_background_that_does_not_count():
 
 
 def test_a_batch_of_patches_depends_on_seed_and_step_alone():
-    first, second = (PatchSampler(coded_volumes(), PatchConfig(16), seed=1) for _ in range(2))
+    first, second = (PatchSampler(coded_volumes(), 16, per_step=2, seed=1) for _ in range(2))
     second.batch(0)
     assert torch.equal(first.batch(7)["image"], second.batch(7)["image"])
     assert not torch.equal(first.batch(7)["image"], first.batch(8)["image"])
-    assert not torch.equal(first.batch(7)["image"], PatchSampler(coded_volumes(), PatchConfig(16), 2).batch(7)["image"])
+    assert not torch.equal(first.batch(7)["image"], PatchSampler(coded_volumes(), 16, 2, seed=2).batch(7)["image"])
 
 
 def test_half_of_the_patches_are_centred_on_foreground():
     volumes = coded_volumes()
     labels = torch.zeros_like(volumes.labels)
     labels[1, 0, 4, 4, 4] = 1
-    sampler = PatchSampler(SliceSet(volumes.images, labels, volumes.subjects), PatchConfig(8, 4), 0, augment=False)
+    sampler = PatchSampler(SliceSet(volumes.images, labels, volumes.subjects), 8, 4, seed=0, augment=False)
     assert all(batch["label"].flatten(1).any(1)[:2].all() for batch in map(sampler.batch, range(5)))
-    nowhere = PatchSampler(SliceSet(volumes.images, labels * 0, volumes.subjects), PatchConfig(8, 4), 0)
+    nowhere = PatchSampler(SliceSet(volumes.images, labels * 0, volumes.subjects), 8, 4, seed=0)
     assert nowhere.batch(0)["label"].shape == (4, 1, 8, 8, 8)
 
 
@@ -121,18 +130,20 @@ def test_dimensions_that_do_not_fit_are_named():
         PatchConfig(0)
 
 
-def test_a_network_of_volumes_goes_with_patches(tiny_cohort, tmp_path):
-    wrong = SourceSpec("FLAIR:WT", 0, SHORT, NetworkConfig(2, (4, 8)))
+def test_a_network_of_volumes_goes_with_patches():
     with pytest.raises(ValueError, match="2 spatial dimensions does not go with patches"):
-        ensure_source(wrong, tiny_cohort, tmp_path)
+        SourceSpec("FLAIR:WT", 0, SHORT, NetworkConfig(2, (4, 8)))
+    slices = replace(SHORT, patches=None)
+    with pytest.raises(ValueError, match="3 spatial dimensions does not go with patches=None"):
+        TransferSpec(SOURCE, "T1ce:TC", get_arm("scratch"), 1, 0, slices)
 
 
-def test_slices_keep_the_name_of_their_runs():
-    """The published records are found by these names."""
-    assert "patches" not in runs._as_dict(SourceSpec("FLAIR:WT"))["training"]
-    transfer = runs._as_dict(TransferSpec(SourceSpec("FLAIR:WT"), "T1:WT", "scratch"))
+def test_only_a_record_of_volumes_names_patches(tiny_cohort):
+    slices = SourceSpec("FLAIR:WT", 0, replace(SHORT, patches=None))
+    assert "patches" not in parameters_of(slices, tiny_cohort)["training"]
+    transfer = parameters_of(TransferSpec(slices, "T1:WT", get_arm("fine_tune")), tiny_cohort)
     assert "patches" not in transfer["training"] | transfer["source"]["training"]
-    assert runs._as_dict(SOURCE)["training"]["patches"] == {"size": 16, "per_step": 2}
+    assert parameters_of(SOURCE, tiny_cohort)["training"]["patches"] == {"size": 16, "per_step": 2}
 
 
 def test_a_window_over_a_volume_gives_what_the_whole_gives():
@@ -154,40 +165,40 @@ def test_bfloat16_is_not_chosen_for_volumes_on_a_cpu():
     assert choose_precision("bfloat16", torch.device("cpu"), 3) == torch.bfloat16
 
 
-def test_every_arm_has_a_design_for_volumes(tiny_cohort):
+def test_every_arm_has_a_recipe_for_volumes(tiny_cohort):
     volumes = load_volumes(tiny_cohort, tiny_cohort.part("target_train")[:1], Task.parse("T1ce:TC"))
     volumes = SliceSet(volumes.images[..., 8:40, 8:40, 8:40], volumes.labels[..., 8:40, 8:40, 8:40], volumes.subjects)
     source = build_network(2, SOURCE.network)
     data = TargetData(volumes, 2, source, 0, "float32", scratch=build_network(2, SOURCE.network, 1), window=16)
     assert data.source_probabilities.shape == (1, 2, 32, 32, 32)
     for arm in ARMS.values():
-        design = arm.design(data)
-        batch = PatchSampler(volumes.with_weights(design.weights), PatchConfig(16), 0).batch(0)
-        value = design.loss(source(batch["image"]), batch["label"].long(), batch.get("weight"))
+        recipe = arm.recipe(data)
+        batch = PatchSampler(volumes.with_weights(recipe.weights), 16, 2, seed=0).batch(0)
+        value = recipe.loss(source(batch["image"]), batch["label"].long(), batch.get("weight"))
         assert torch.isfinite(value), arm.name
 
 
 def test_a_killed_run_on_volumes_ends_with_the_same_numbers(tiny_cohort, tmp_path, monkeypatch):
-    whole = ensure_source(SOURCE, tiny_cohort, tmp_path / "whole", progress=False)
-    draw, train = PatchSampler.batch, runs.train
+    whole = ensure_run(SOURCE, tiny_cohort, tmp_path / "whole", progress=False)
+    draw, train = PatchSampler.batch, making.train
 
     def killed(sampler, step):
         if step == 3:
             raise KeyboardInterrupt
         return draw(sampler, step)
 
-    monkeypatch.setattr(runs, "train", lambda *a, **options: train(*a, **options, checkpoint_every=2))
+    monkeypatch.setattr(making, "train", lambda *a, **options: train(*a, **options, checkpoint_every=2))
     with monkeypatch.context() as patch:
-        patch.setattr(loop.PatchSampler, "batch", killed)
+        patch.setattr(PatchSampler, "batch", killed)
         with pytest.raises(KeyboardInterrupt):
-            ensure_source(SOURCE, tiny_cohort, tmp_path / "killed", progress=False)
-    resumed = ensure_source(SOURCE, tiny_cohort, tmp_path / "killed", progress=False)
+            ensure_run(SOURCE, tiny_cohort, tmp_path / "killed", progress=False)
+    resumed = ensure_run(SOURCE, tiny_cohort, tmp_path / "killed", progress=False)
     assert resumed.record["results"] == whole.record["results"]
 
 
 def test_transfer_on_volumes(tiny_cohort, tmp_path):
-    specs = [TransferSpec(SOURCE, "T1ce:TC", arm, 1, 0, SHORT) for arm in ("scratch", "risk_map")]
-    found = ensure_transfers(specs, tiny_cohort, tmp_path, jobs=1, progress=False)
+    specs = [TransferSpec(SOURCE, "T1ce:TC", get_arm(arm), 1, 0, SHORT) for arm in ("scratch", "risk_map")]
+    found = ensure_runs(specs, tiny_cohort, tmp_path, jobs=1, progress=False)
     for run in found:
         assert all(volume.shape == tiny_cohort.shape for volume in run.predictions().values())
-    assert ensure_source_of(found[1], tiny_cohort, tmp_path).record["parameters"]["task"] == "FLAIR:WT"
+    assert source_of(found[1], tiny_cohort, tmp_path).record["parameters"]["task"] == "FLAIR:WT"

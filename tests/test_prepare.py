@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from conftest import TINY_BOX, TINY_SPACING, TINY_SPLIT, TINY_SUBJECTS
 
+from data_scripts import command_line
 from data_scripts.archives.geometry import box_shape, to_box
 from data_scripts.archives.layouts import LAYOUTS, detect_layout, find_iseg2019
-from data_scripts.archives.prepare import DEFAULT_SPLIT, prepare
-from data_scripts.archives.split import PARTS, SOURCE_PARTS, TARGET_PARTS, split_by_site, split_subjects
+from data_scripts.archives.preparation import DEFAULT_SPLIT
+from data_scripts.archives.prepare import prepare
+from data_scripts.archives.split import SOURCE_PARTS, TARGET_PARTS, split_by_site, split_subjects
 from data_scripts.archives.volumes import SubjectError, read_subject, save_volume
 from data_scripts.prepare import main
-from riskmap.data.cohort import Cohort
+from riskmap.data.cohort import PARTS, Cohort
 from riskmap.project.files import read_json, sha256_of_file, write_json
 from riskmap.project.folders import OtherParametersError
 
@@ -239,6 +241,32 @@ def test_strict_turns_skipped_subjects_into_an_exit_status(archive, tmp_path, ca
     assert main([*command, "--strict"]) == 1
 
 
+@pytest.mark.parametrize("jobs", ["-1", "0", "two"])
+def test_a_number_of_jobs_that_makes_no_sense_is_refused_at_once(tiny_archive, tmp_path, capsys, jobs):
+    with pytest.raises(SystemExit) as caught:
+        main(["--archive", str(tiny_archive), "--out", str(tmp_path / "out"), "--jobs", jobs])
+    assert caught.value.code == 2
+    assert f"--jobs: must be a whole number of at least 1, got '{jobs}'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (PermissionError("read-only"), 2, "error: read-only"),
+        (RuntimeError("a process died"), 1, "a process died"),
+        (KeyboardInterrupt(), 130, "stopped; the same command goes on with what "),
+    ],
+)
+def test_the_command_ends_as_every_other(tiny_archive, tmp_path, monkeypatch, capsys, error, status, message):
+    def stop(*_, **__):
+        raise error
+
+    monkeypatch.setattr(command_line, "prepare", stop)
+    assert main(["--archive", str(tiny_archive), "--out", str(tmp_path / "out")]) == status
+    assert message in capsys.readouterr().err
+
+
 def test_too_few_sound_subjects_are_an_error_that_lists_the_problems(archive, tmp_path, capsys):
     for index in range(1, 5):
         subject = f"FeTS21_Training_{index:03d}"
@@ -316,6 +344,7 @@ def test_sites_are_those_of_the_table(tiny_cohort):
         ({"source_sites": ("1", "2", "3", "4")}, "must leave at least one site to the target"),
         ({"source_sites": ("4",)}, r"1 sound subjects are too few: the 2 parts .*\(source_train, source_val\)"),
         ({"source_sites": ("1", "2", "3")}, r"1 sound subjects are too few: the 3 parts .*target_test"),
+        ({"unsplit": "elsewhere"}, "unsplit must be one of source_train, .*, got 'elsewhere'"),
         ({"layout": "nowhere"}, "layout must be auto or one of fets2021, fets2022"),
         ({"layout": "iseg2019"}, "holds no subject in the layout iseg2019"),
     ],
@@ -324,6 +353,11 @@ def test_arguments_out_of_range_are_named(tiny_archive, tmp_path, arguments, mes
     with pytest.raises(ValueError, match=message):
         prepare(tiny_archive, tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_choice_that_does_not_exist_is_named(tiny_archive, tmp_path):
+    with pytest.raises(TypeError, match="spacign"):
+        prepare(tiny_archive, tmp_path / "out", spacign=4)
 
 
 def test_an_archive_that_is_not_there_or_not_known_is_named(tmp_path):

@@ -40,10 +40,18 @@ def test_run_writes_notebook_and_record_and_is_not_repeated(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(["-p", "stps", "3"], "did you mean 'steps'"), (["-f", "huge"], "no profile 'huge'"), ([], "ZeroDivisionError")],
+    ("arguments", "message", "status"),
+    [
+        (["-p", "stps", "3"], "did you mean 'steps'", 2),
+        (["-f", "huge"], "no profile 'huge'", 2),
+        (["-f", "{folder}/broken.yaml"], "broken.yaml is not valid YAML", 2),
+        ([], "ZeroDivisionError", 1),
+    ],
 )
-def test_failure_ends_with_its_message_and_status(arguments, message, tmp_path, capsys):
+def test_failure_ends_with_its_message_and_status(arguments, message, status, tmp_path, capsys):
+    """2: refused before anything ran; 1: it ran and failed."""
+    (tmp_path / "broken.yaml").write_text("steps: [1, 2\nrate: 3", encoding="utf-8")
+    arguments = [each.format(folder=tmp_path) for each in arguments]
     notebook = write_notebook(tmp_path / "03_some.ipynb", "1 / 0")
-    assert run.main([str(notebook), "-o", str(tmp_path / "out.ipynb"), *arguments]) == 1
+    assert run.main([str(notebook), "-o", str(tmp_path / "out.ipynb"), *arguments]) == status
     assert message in capsys.readouterr().err

@@ -12,10 +12,13 @@ from riskmap.experiment import score_tables
 from riskmap.experiment.figures import draw_summary
 from riskmap.project.files import digest_of, read_json, write_json
 from riskmap.rerun import publish
-from riskmap.training import runs
+from riskmap.training import making
+from riskmap.training.arms import get_arm
 from riskmap.training.config import NetworkConfig, SourceSpec, TrainingConfig, TransferSpec
 from riskmap.training.device import choose_device
-from riskmap.training.runs import choose_patients, ensure_source, ensure_transfer, ensure_transfers
+from riskmap.training.making import choose_patients
+from riskmap.training.prediction import predict_patients
+from riskmap.training.runs import ensure_run, ensure_runs
 from riskmap.training.target_data import TargetData
 
 SHORT = TrainingConfig(steps=4, batch_size=4, validations=1, device="cpu", precision="float32")
@@ -23,19 +26,19 @@ SOURCE = SourceSpec("FLAIR:WT", 0, SHORT, NetworkConfig(channels=(4, 8)))
 
 
 def specs(arms=("scratch", "fine_tune", "risk_map_paper"), seeds=(0, 1), source=SOURCE):
-    return [TransferSpec(source, "T1ce:TC", arm, 1, seed, SHORT) for seed in seeds for arm in arms]
+    return [TransferSpec(source, "T1ce:TC", get_arm(arm), 1, seed, SHORT) for seed in seeds for arm in arms]
 
 
 @pytest.fixture(scope="module")
 def made(tiny_cohort, tmp_path_factory):
     out_dir = tmp_path_factory.mktemp("runs")
-    return out_dir, ensure_transfers(specs(), tiny_cohort, out_dir, jobs=2, progress=False)
+    return out_dir, ensure_runs(specs(), tiny_cohort, out_dir, jobs=2, progress=False)
 
 
 def test_records_hold_what_is_needed_to_repeat_them(made, tiny_cohort):
     for run, spec in zip(made[1], specs(), strict=True):
         parameters = run.record["parameters"]
-        assert (parameters["arm"], parameters["seed"], parameters["task"]) == (spec.arm, spec.seed, "T1ce:TC")
+        assert (parameters["arm"], parameters["seed"], parameters["task"]) == (spec.arm.name, spec.seed, "T1ce:TC")
         assert parameters["data"]["digest"] == tiny_cohort.digest
         assert parameters["data"]["simulated"] is True
         assert set(run.record["results"]["patients"]) == set(tiny_cohort.part("target_test"))
@@ -45,29 +48,29 @@ def test_records_hold_what_is_needed_to_repeat_them(made, tiny_cohort):
 
 def test_finished_runs_are_read_and_not_repeated(made, tiny_cohort, monkeypatch):
     out_dir, first = made
-    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
-    again = ensure_transfers(specs(), tiny_cohort, out_dir, jobs=1, progress=False)
+    monkeypatch.setattr(making, "train", lambda *_, **__: pytest.fail("trained again"))
+    again = ensure_runs(specs(), tiny_cohort, out_dir, jobs=1, progress=False)
     assert [run.record for run in again] == [run.record for run in first]
 
 
 def test_numbers_do_not_depend_on_the_number_of_jobs(made, tiny_cohort, tmp_path):
-    alone = ensure_transfers(specs(), tiny_cohort, tmp_path, jobs=1, progress=False)
+    alone = ensure_runs(specs(), tiny_cohort, tmp_path, jobs=1, progress=False)
     for one, two in zip(alone, made[1], strict=True):
         assert one.record["results"] == two.record["results"]
 
 
 def test_a_run_that_lost_its_record_is_made_again(made, tiny_cohort, tmp_path):
-    run = ensure_transfers(specs()[:1], tiny_cohort, tmp_path, jobs=1, progress=False)[0]
+    run = ensure_runs(specs()[:1], tiny_cohort, tmp_path, jobs=1, progress=False)[0]
     (run.folder / "record.json").unlink()
-    again = ensure_transfers(specs()[:1], tiny_cohort, tmp_path, jobs=1, progress=False)[0]
+    again = ensure_runs(specs()[:1], tiny_cohort, tmp_path, jobs=1, progress=False)[0]
     assert again.record["results"] == run.record["results"]
 
 
 def test_scratch_is_one_run_for_all_sources(made, tiny_cohort, monkeypatch):
     out_dir, first = made
-    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(making, "train", lambda *_, **__: pytest.fail("trained again"))
     other = specs(arms=("scratch",), source=SourceSpec("T1:WT", 0, SHORT, SOURCE.network))
-    found = ensure_transfers(other, tiny_cohort, out_dir, jobs=1, progress=False)
+    found = ensure_runs(other, tiny_cohort, out_dir, jobs=1, progress=False)
     assert [run.folder for run in found] == [
         run.folder for run in first if run.record["parameters"]["arm"] == "scratch"
     ]
@@ -82,10 +85,10 @@ def test_two_that_need_one_source_train_it_once(tiny_cohort, tmp_path, monkeypat
         time.sleep(0.5)
         return train(*arguments, **options)
 
-    train = runs.train
-    monkeypatch.setattr(runs, "train", slow_train)
+    train = making.train
+    monkeypatch.setattr(making, "train", slow_train)
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda _: ensure_source(SOURCE, tiny_cohort, tmp_path, progress=False), range(2))
+        first, second = pool.map(lambda _: ensure_run(SOURCE, tiny_cohort, tmp_path, progress=False), range(2))
     assert len(started) == 1
     assert first.folder == second.folder
 
@@ -93,7 +96,7 @@ def test_two_that_need_one_source_train_it_once(tiny_cohort, tmp_path, monkeypat
 def test_the_network_of_a_run_gives_its_predictions_again(made, tiny_cohort):
     run = made[1][1]
     subject = tiny_cohort.part("target_test")[0]
-    again = runs.predict_patients(run.network(), tiny_cohort, [subject], runs.Task.parse("T1ce:TC"), "float32")
+    again = predict_patients(run.network(), tiny_cohort, [subject], Task.parse("T1ce:TC"), "float32")
     assert np.array_equal(again[subject], run.predictions()[subject])
 
 
@@ -107,15 +110,15 @@ def test_an_arm_looks_at_its_source_where_it_trains(tiny_cohort, tmp_path, monke
 
     monkeypatch.setattr(TargetData, "probabilities_of", probabilities_of)
     device, training = choose_device().type, replace(SHORT, device="auto")
-    spec = TransferSpec(replace(SOURCE, training=training), "T1ce:TC", "risk_map_paper", 1, 0, training)
-    run = ensure_transfer(spec, tiny_cohort, tmp_path, progress=False)
+    spec = TransferSpec(replace(SOURCE, training=training), "T1ce:TC", get_arm("risk_map_paper"), 1, 0, training)
+    run = ensure_run(spec, tiny_cohort, tmp_path, progress=False)
     assert set(seen) == {device}
     assert (run.record["environment"]["gpu"] is None) == (device != "cuda")
     assert bool(run.record["cost"]["peak_gpu_memory_mb"]) == (device == "cuda")
 
 
 def test_sources_are_scored_on_their_validation_patients(made, tiny_cohort):
-    run = ensure_source(SOURCE, tiny_cohort, made[0], progress=False)
+    run = ensure_run(SOURCE, tiny_cohort, made[0], progress=False)
     assert set(run.record["results"]["patients"]) == set(tiny_cohort.part("source_val"))
 
 
@@ -140,7 +143,7 @@ def test_fewer_patients_are_a_subset_and_too_many_are_named(tiny_cohort):
 )
 def test_impossible_runs_are_named_before_any_work(change, message, tiny_cohort, tmp_path):
     with pytest.raises(ValueError, match=message):
-        ensure_transfers([replace(specs()[0], **change)], tiny_cohort, tmp_path, jobs=1, progress=False)
+        ensure_runs([replace(specs()[0], **change)], tiny_cohort, tmp_path, jobs=1, progress=False)
     assert not any(tmp_path.iterdir())
 
 

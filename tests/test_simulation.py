@@ -18,6 +18,7 @@ from data_scripts.simulation.fields import smooth_noise
 from data_scripts.simulation.scanner import site_of
 from riskmap.project.files import read_json, sha256_of_file
 from riskmap.project.folders import OtherParametersError, whole_folder
+from riskmap.project.paths import PROJECT_ROOT
 
 SEQUENCES = ("flair", "t1", "t1ce", "t2")
 
@@ -116,9 +117,9 @@ def test_manifest_holds_the_hash_of_every_file(tiny_archive):
 
 def test_a_killed_run_leaves_whole_subjects_and_goes_on(tiny_archive, tmp_path):
     out = tmp_path / "killed"
-    command = [sys.executable, simulate_fets2021.__file__, "--out", str(out), "--jobs", "1"]
+    command = [sys.executable, "-m", "data_scripts.simulate_fets2021", "--out", str(out), "--jobs", "1"]
     command += ["--subjects", str(TINY_SUBJECTS), "--seed", str(TINY_SEED), "--spacing", str(TINY_SPACING)]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=PROJECT_ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
     try:
         while process.poll() is None and not (out / "FeTS21_Training_002").exists():
             time.sleep(0.01)
@@ -176,6 +177,21 @@ def test_fractional_spacing_is_refused(tmp_path):
 def test_command_reports_errors_by_its_exit_status(tiny_archive, capsys):
     assert simulate_fets2021.main(["--out", str(tiny_archive), "--seed", "1"]) == 2
     assert "begun with other parameters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--jobs", "--subjects"])
+def test_a_count_that_makes_no_sense_is_refused_at_once(tmp_path, capsys, option):
+    with pytest.raises(SystemExit) as caught:
+        simulate_fets2021.main(["--out", str(tmp_path / "out"), option, "-1"])
+    assert caught.value.code == 2
+    assert f"{option}: must be a whole number of at least 1, got '-1'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert simulate_iseg2019.main(["--out", str(tmp_path / "file" / "out"), "--subjects", "1"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_an_error_within_a_subject_leaves_nothing(tmp_path):

@@ -21,8 +21,8 @@ from riskmap.pages.sweep_table import (
     by_other_parameters,
     effect_of,
     ranking,
+    read_jobs,
     read_table,
-    read_tasks,
     sample_rows,
     varied,
     winners,
@@ -31,7 +31,7 @@ from riskmap.project.files import read_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun import sweep
 from riskmap.rerun.execution import sidecar_of
-from riskmap.rerun.sweep_plan import Task, plan_tasks, read_plan
+from riskmap.rerun.sweep_jobs import Job, jobs_of, read_sweep
 
 SWEEPS = sorted((PROJECT_ROOT / "sweeps").glob("*.yaml"))
 PARAMETERS = 'rate = 1.0\nseed = 0\nfolder = ""'
@@ -39,13 +39,13 @@ PARAMETERS = 'rate = 1.0\nseed = 0\nfolder = ""'
 BODY = """
 import os, pathlib, time
 import pandas as pd
-from riskmap.results import keep_results
+from riskmap.pages.measurements import keep_measurements
 mark = pathlib.Path(folder) / f"{rate}_{seed}_{os.getpid()}"
 mark.touch()
 if (rate, seed) == (1.0, 0):
     raise ValueError("this one raises")
 time.sleep(600 if (rate, seed) == (1.0, 1) else 1)
-keep_results(pd.DataFrame([{"seed": seed, "dice": rate / 10 + seed / 100}]))
+keep_measurements(pd.DataFrame([{"seed": seed, "dice": rate / 10 + seed / 100}]))
 """
 
 
@@ -56,10 +56,10 @@ def write_sweep(path: Path, **content) -> Path:
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_example_is_valid(path, tmp_path):
-    plan = read_plan(path)
-    tasks = plan_tasks(plan, tmp_path, {"data_dir": str(tmp_path)})
-    assert len(tasks) > 1
-    assert len({task.output for task in tasks}) == len(tasks)
+    plan = read_sweep(path)
+    jobs = jobs_of(plan, tmp_path, {"data_dir": str(tmp_path)})
+    assert len(jobs) > 1
+    assert len({job.output for job in jobs}) == len(jobs)
 
 
 def test_grid_is_combined_and_zip_is_not(tmp_path):
@@ -67,22 +67,22 @@ def test_grid_is_combined_and_zip_is_not(tmp_path):
     path = write_sweep(
         tmp_path / "s.yaml", notebooks=[str(notebook)], grid={"a": [1, 2]}, zip={"b": [3, 4], "c": [5, 6]}
     )
-    tasks = plan_tasks(read_plan(path), tmp_path, {})
-    points = [(task.values["a"], task.values["b"], task.values["c"]) for task in tasks]
+    jobs = jobs_of(read_sweep(path), tmp_path, {})
+    points = [(job.values["a"], job.values["b"], job.values["c"]) for job in jobs]
     assert points == [(1, 3, 5), (2, 3, 5), (1, 4, 6), (2, 4, 6)]
-    assert {task.values["jobs"] for task in tasks} == {1}, "the sweep itself runs side by side"
-    assert {task.values["jobs"] for task in plan_tasks(read_plan(path), tmp_path, {"jobs": "3"})} == {3}
+    assert {job.values["jobs"] for job in jobs} == {1}, "the sweep itself runs side by side"
+    assert {job.values["jobs"] for job in jobs_of(read_sweep(path), tmp_path, {"jobs": "3"})} == {3}
 
 
 def test_chain_runs_what_is_shared_once(tmp_path):
     first = write_notebook(tmp_path / "01_a.ipynb", parameters="a = 1")
     second = write_notebook(tmp_path / "02_b.ipynb", parameters="a = 1\nb = 1")
     path = write_sweep(tmp_path / "s.yaml", notebooks=[str(first), str(second)], grid={"a": [1, 2], "b": [1, 2, 3]})
-    tasks = plan_tasks(read_plan(path), tmp_path, {})
-    assert [task.notebook.name for task in tasks].count("01_a.ipynb") == 2
-    assert len(tasks) == 2 + 6
-    names = [task.name for task in tasks]
-    assert all(names.index(need) < names.index(task.name) for task in tasks for need in task.needs)
+    jobs = jobs_of(read_sweep(path), tmp_path, {})
+    assert [job.notebook.name for job in jobs].count("01_a.ipynb") == 2
+    assert len(jobs) == 2 + 6
+    names = [job.name for job in jobs]
+    assert all(names.index(need) < names.index(job.name) for job in jobs for need in job.needs)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,16 @@ def test_chain_runs_what_is_shared_once(tmp_path):
 def test_wrong_sweep_is_refused_before_anything_runs(content, message, tmp_path):
     path = write_sweep(tmp_path / "s.yaml", **content)
     with pytest.raises(ValueError, match=message):
-        plan_tasks(read_plan(path), tmp_path, {"data_dir": str(tmp_path)})
+        jobs_of(read_sweep(path), tmp_path, {"data_dir": str(tmp_path)})
+
+
+@pytest.mark.parametrize("workers", ["-1", "0", "two"])
+def test_a_cluster_without_workers_is_refused(workers, capsys):
+    """It would wait for ever."""
+    with pytest.raises(SystemExit) as ended:
+        sweep.main(["sweeps/smoke.yaml", "--workers", workers])
+    assert ended.value.code == 2
+    assert f"--workers: must be a whole number of at least 1, got '{workers}'" in capsys.readouterr().err
 
 
 def test_effect_averages_within_seeds_first():
@@ -149,7 +158,7 @@ def test_of_distances_the_smaller_is_better():
 
 
 def test_sample_shows_what_differs_and_takes_short_tables():
-    table = small_table(cohort="tiny", task="a")
+    table = small_table(cohort="tiny", job="a")
     shown = sample_rows(table)
     assert list(shown.columns) == ["param_rate", "param_source", "arm", "seed", "dice"]
     assert len(shown) == 5
@@ -182,14 +191,14 @@ def test_only_notebooks_that_are_there_are_linked(tmp_path):
 
 
 def test_published_sweep_is_what_its_file_says(tmp_path):
-    """The tasks of the table that page 7 reads are those of the sweep's file, all of them finished."""
+    """The jobs of the table that page 7 reads are those of the sweep's file, all of them finished."""
     published = PROJECT_ROOT / "results" / "sweep"
-    planned = plan_tasks(read_plan(PROJECT_ROOT / "sweeps" / "learning_rates.yaml"), tmp_path, {})
-    tasks = read_tasks(published)
-    assert dict(zip(tasks["task"], tasks["parameters"], strict=True)) == {task.name: task.values for task in planned}
-    assert tasks["failed"].isna().all()
+    planned = jobs_of(read_sweep(PROJECT_ROOT / "sweeps" / "learning_rates.yaml"), tmp_path, {})
+    jobs = read_jobs(published)
+    assert dict(zip(jobs["job"], jobs["parameters"], strict=True)) == {job.name: job.values for job in planned}
+    assert jobs["failed"].isna().all()
     table = read_table(published)
-    assert set(table["task"]) == set(tasks["task"])
+    assert set(table["job"]) == set(jobs["job"])
     assert varied(table) == ["learning_rate", "source"]
 
 
@@ -198,22 +207,22 @@ def test_published_sweep_is_what_its_file_says(tmp_path):
 KINDS = []
 
 
-def stand_in(task: Task, time_limit: float, threads: int, *needed: str) -> str:
+def stand_in(job: Job, time_limit: float, threads: int, *needed: str) -> str:
     """In place of a notebook: note what Dask takes this run for."""
     KINDS.append(key_split(get_worker().get_current_task()))
-    return task.name
+    return job.name
 
 
 def test_runs_of_a_notebook_are_of_one_kind_to_dask(tmp_path, monkeypatch):
     """It learns how long a kind takes; of kinds that it meets once it left some on a busy worker, another idle."""
     chain = [write_notebook(tmp_path / name, parameters="seed = 0") for name in ("01_a.ipynb", "02_b.ipynb")]
-    plan = read_plan(write_sweep(tmp_path / "s.yaml", notebooks=[*map(str, chain)], grid={"seed": [0, 1, 2]}))
-    monkeypatch.setattr(sweep, "run_task", stand_in)
+    plan = read_sweep(write_sweep(tmp_path / "s.yaml", notebooks=[*map(str, chain)], grid={"seed": [0, 1, 2]}))
+    monkeypatch.setattr(sweep, "run_job", stand_in)
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
-        assert sweep.run_tasks(plan_tasks(plan, tmp_path, {}), client, plan, 1) == {}
+        assert sweep.run_jobs(jobs_of(plan, tmp_path, {}), client, plan, 1) == {}
     assert sorted(KINDS) == ["01_a"] * 3 + ["02_b"] * 3
 
 
@@ -245,14 +254,14 @@ def end(process: subprocess.Popen) -> None:
 FLAKY = """
 import os, pathlib, time
 import pandas as pd
-from riskmap.results import keep_results
+from riskmap.pages.measurements import keep_measurements
 marks = pathlib.Path(folder)
 first = not list(marks.glob(f"{seed}_*"))
 (marks / f"{seed}_{os.getpid()}").touch()
 if first and seed < 2:
     raise ValueError("the first time")
 time.sleep(2)
-keep_results(pd.DataFrame([{"seed": seed, "dice": seed / 10}]))
+keep_measurements(pd.DataFrame([{"seed": seed, "dice": seed / 10}]))
 """
 
 
@@ -339,8 +348,8 @@ def test_cluster_loses_a_worker_and_finishes_all_others(tmp_path):
         shown, _ = first.communicate(timeout=300)
         assert first.returncode == 1, shown
         wait_for(lambda: not any(kernel.is_running() for kernel in kernels), 30, "the end of the orphaned kernel")
-        tasks = read_json(out / "sweep.json")["tasks"]
-        failed = {(each["parameters"]["rate"], each["parameters"]["seed"]): each["failed"] for each in tasks}
+        jobs = read_json(out / "sweep.json")["jobs"]
+        failed = {(each["parameters"]["rate"], each["parameters"]["seed"]): each["failed"] for each in jobs}
         assert len(failed) == 24
         assert {place for place, message in failed.items() if message} == {(1.0, 0), (1.0, 1)}
         assert "this one raises" in failed[1.0, 0]
@@ -357,7 +366,7 @@ def test_cluster_loses_a_worker_and_finishes_all_others(tmp_path):
         started = len([*marks.iterdir()])
         assert started <= 24 + 1, "a killed worker costs the run in progress, no other"
         # a second call runs only what is missing
-        for each in tasks:
+        for each in jobs:
             assert sidecar_of(out / each["executed"]).is_file() == (each["failed"] is None)
         again = subprocess.run(
             [*command, "--scheduler", address, "--resume"], capture_output=True, text=True, timeout=200

@@ -21,7 +21,7 @@ INFANT_TASKS = {
 LEAST = {
     "source_steps": 2,
     "steps": 1,
-    "channels": [4, 8],
+    "network": "tests/networks/slices.yaml",
     "arms": ["scratch", "fine_tune", "risk_map_paper"],
     "shots": 1,
     "shots_list": [1],

@@ -1,8 +1,10 @@
 """Bring a subject into the box of the prepared form: orientation, voxel size, frame and intensities."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any, cast
 
 import numpy as np
+import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, CropForegroundd, Orientationd, ResizeWithPadOrCropd, SpatialResample
 from nibabel.affines import from_matvec, voxel_sizes
@@ -29,7 +31,8 @@ def box_shape(box: Sequence[float], spacing: float) -> tuple[int, int, int]:
         raise ValueError(f"box must be three lengths above 0 mm, got {tuple(box)}")
     voxels = [length / spacing for length in box]
     step = VOXEL_MULTIPLE
-    nearest = tuple(max(1, round(count / step)) * step for count in voxels)
+    x, y, z = (max(1, round(count / step)) * step for count in voxels)
+    nearest = x, y, z
     if not np.allclose(voxels, nearest, rtol=0, atol=1e-6):
         suggestion = " ".join(f"{count * spacing:g}" for count in nearest)
         raise ValueError(
@@ -70,11 +73,13 @@ def to_box(
         "brain": images.any(axis=0, keepdims=True).astype(np.float32),
     }
     keys = list(channels)
-    subject: dict[str, MetaTensor] = {
-        key: MetaTensor(np.ascontiguousarray(channel), affine=affine) for key, channel in channels.items()
+    subject: dict[Hashable, Any] = {
+        key: MetaTensor(np.ascontiguousarray(channel), affine=torch.as_tensor(affine))
+        for key, channel in channels.items()
     }
     subject = Orientationd(keys, axcodes="RAS", labels=None)(subject)
-    subject = {key: _resample(channel, spacing) for key, channel in subject.items()}
+    # MONAI's types promise a plain tensor where a MetaTensor comes out
+    subject = {key: _resample(cast(MetaTensor, channel), spacing) for key, channel in subject.items()}
     subject["brain"] = subject["brain"] >= 0.5
     extent = [int(places[-1] - places[0] + 1) for places in _occupied(np.asarray(subject["brain"][0]))]
     if any(length > limit for length, limit in zip(extent, shape, strict=True)):
@@ -93,7 +98,7 @@ def to_box(
     return np.asarray(subject["images"]), chosen, brain, np.asarray(subject["brain"].affine)
 
 
-def _resample(volume: MetaTensor, spacing: float) -> MetaTensor:
+def _resample(volume: MetaTensor, spacing: float) -> torch.Tensor:
     """Resample [C, X, Y, Z] linearly to ``spacing`` mm, unless it is there already.
 
     The outer faces stay in place, not the centres of the first voxels: then halving the resolution averages neighbours

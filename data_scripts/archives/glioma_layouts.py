@@ -10,7 +10,6 @@ from typing import Any
 from data_scripts.archives.layout import Layout, SubjectFiles, matching
 from riskmap.project.files import read_json
 
-Find = Callable[[Path], list[SubjectFiles]]
 MODALITIES = ("FLAIR", "T1", "T1ce", "T2")
 SUFFIXES = {"FLAIR": "flair", "T1": "t1", "T1ce": "t1ce", "T2": "t2"}
 SUFFIXES_FROM_2023 = {"FLAIR": "t2f", "T1": "t1n", "T1ce": "t1c", "T2": "t2w"}
@@ -29,9 +28,10 @@ def find_in_folders(
     sites = read_partitioning(archive)
     found = []
     for folder in matching(archive, folder_pattern):
-        if not folder.is_dir():
+        matched = re.fullmatch(folder_pattern, folder.name)
+        if matched is None or not folder.is_dir():
             continue
-        patient = re.fullmatch(folder_pattern, folder.name).groupdict().get("patient", "")
+        patient = matched.groupdict().get("patient", "")
         stem = f"{folder.name}{separator}"
         found.append(
             SubjectFiles(
@@ -101,8 +101,8 @@ def read_partitioning(archive: Path) -> dict[int, str]:
 
 
 def _number(subject: str) -> int:
-    """Return the number that an id ends with."""
-    return int(re.search(r"(\d+)\s*$", subject)[1])
+    """Return the last number in an id."""
+    return int(re.findall(r"\d+", subject)[-1])
 
 
 def _volume(stem: Path) -> Path:
@@ -140,6 +140,7 @@ def _region(title: str, values: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _glioma(
+    name: str,
     find: Callable[[Path], list[SubjectFiles]],
     title: str,
     necrotic: int,
@@ -151,6 +152,7 @@ def _glioma(
     """Describe a glioma archive by the values of its three labels."""
     table = {0: "background", necrotic: NECROTIC, oedema: OEDEMA, enhancing: ENHANCING}
     return Layout(
+        name=name,
         title=title,
         find=find,
         modalities=MODALITIES,
@@ -212,6 +214,7 @@ _IN_FOLDERS = {
 }
 GLIOMA_LAYOUTS = {
     name: _glioma(
+        name,
         partial(find_in_folders, folder_pattern=pattern, suffixes=suffixes, separator=separator),
         title,
         necrotic=1,
@@ -224,6 +227,7 @@ GLIOMA_LAYOUTS = {
 }
 MSD_LAYOUTS = {
     "msd_brain_tumour": _glioma(
+        "msd_brain_tumour",
         find_msd,
         "Medical Segmentation Decathlon, Task 1 (brain tumour)",
         necrotic=2,

@@ -36,12 +36,22 @@ class SubjectFiles:
 class Layout:
     """A data set: where its files lie, what they hold, and under which terms.
 
-    ``orientation_in_header`` is False where headers tell nothing reliable: then the axes are taken to run to the right,
-    the front and the top, and only voxel sizes are read from the header. ``fingerprint`` tells layouts apart that were
-    read from a description; it is empty for those that are known by name. ``title_of`` names the data set of an archive
-    where several share the layout.
+    Args:
+        name: short name; "own" for every layout that was read from a description.
+        title: name of the data set for readers.
+        find: lists the subjects of an archive, given its folder.
+        modalities: sequences, in the order in which images are stacked.
+        label_table: value in a label file (0..255) to structure.
+        targets: what can be segmented, as the manifest of a prepared cohort writes it.
+        orientation_in_header: False where headers tell nothing reliable: then the axes are taken to run to the right,
+            the front and the top, and only voxel sizes are read from the header.
+        licence: terms of use.
+        citation: what to cite.
+        fingerprint: tells layouts apart that were read from a description; empty for those that are known by name.
+        title_of: names the data set of an archive where several share the layout.
     """
 
+    name: str
     title: str
     find: Callable[[Path], list[SubjectFiles]]
     modalities: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The archive layouts that are known, and which one an archive has.
+"""The archive layouts that are known by name, and which one an archive has.
 
 A new layout is a function that finds subjects and an entry in ``LAYOUTS``.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data_scripts.archives.glioma_layouts import GLIOMA_LAYOUTS, MSD_LAYOUTS
 from data_scripts.archives.layout import Layout, SubjectFiles, matching
+from riskmap.project.folders import PARAMETERS_FILE
 
 ISEG_MODALITIES = ("T1", "T2")
 # the challenge keeps the labels of all later subjects to itself
@@ -40,6 +41,30 @@ def title_of_iseg(archive: Path) -> str:
     return f"iSeg-{years.pop()}" if len(years) == 1 else "iSeg-2019 or 2017"
 
 
+def choose_layout(archive: Path, layout: str | Layout = "auto", names: Sequence[str] = ()) -> Layout:
+    """Return the layout by which an archive is read.
+
+    Args:
+        archive: folder of the archive.
+        layout: a name in ``LAYOUTS``; "auto": the one that finds subjects; a layout itself is returned as it is.
+        names: which layouts "auto" looks for; empty: all.
+
+    Raises:
+        ValueError: if the archive is no folder or was left half-simulated, the name is unknown, or "auto" finds no
+            layout or several.
+    """
+    if not archive.is_dir():
+        raise ValueError(f"archive {archive} is not a folder")
+    if (archive / PARAMETERS_FILE).is_file() and not (archive / "manifest.json").is_file():
+        raise ValueError(f"archive {archive} is half-simulated; run its simulator again, which goes on with it")
+    if isinstance(layout, Layout):
+        return layout
+    name = detect_layout(archive, names) if layout == "auto" else layout
+    if name not in LAYOUTS:
+        raise ValueError(f"layout must be auto or one of {', '.join(LAYOUTS)}, got {name!r}")
+    return LAYOUTS[name]
+
+
 def detect_layout(archive: Path, names: Sequence[str] = ()) -> str:
     """Return the name of the one layout, of ``names`` or of all, that finds subjects in ``archive``.
 
@@ -57,6 +82,7 @@ def detect_layout(archive: Path, names: Sequence[str] = ()) -> str:
 LAYOUTS: dict[str, Layout] = {
     **GLIOMA_LAYOUTS,
     "iseg2019": Layout(
+        name="iseg2019",
         title="iSeg-2019",
         find=find_iseg2019,
         modalities=ISEG_MODALITIES,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from data_scripts.archives.own_layout import DESCRIPTION_FILE, Description, own_layout, read_description
@@ -13,6 +14,8 @@ from riskmap.project.paths import PROJECT_ROOT, resolve
 
 # describes what simulate_fets2021 writes, and is the example for the reader's own
 EXAMPLE = PROJECT_ROOT / "notebooks" / "own_data.yaml"
+# describes the real patient that page 6 looks at
+KNOWN_SCAN = PROJECT_ROOT / "notebooks" / "real_scan.yaml"
 
 
 def own_folder(folder: str | Path, cohort: str, data_dir: str | Path) -> tuple[Path, Description]:
@@ -59,17 +62,36 @@ def describe_cohort(cohort: Cohort) -> Description:
 def show_description(description: Description) -> str:
     """Return a description as the YAML that a reader would write: a line per image, lists within a line."""
     content = description.model_dump(exclude_defaults=True)
-    options = {"sort_keys": False, "allow_unicode": True, "width": 100}
     within = ("label_values", "targets", "sites")
-    parts = [
-        yaml.safe_dump({name: value}, default_flow_style=None if name in within else False, **options)
+    return "".join(
+        yaml.safe_dump(
+            {name: value},
+            default_flow_style=None if name in within else False,
+            sort_keys=False,
+            allow_unicode=True,
+            width=100,
+        )
         for name, value in content.items()
-    ]
-    return "".join(parts)
+    )
 
 
-def prepare_own(archive: Path, description: Description, data_dir: str | Path, **options: Any) -> Path:
-    """Prepare a described folder below ``data_dir``; what is there already is kept.
+def check_own(archive: Path, description: Description, **options: Any) -> tuple[int, pd.DataFrame]:
+    """Read and check every subject of a described folder, and write nothing.
+
+    Args:
+        archive: the folder.
+        description: what it holds.
+        options: of :func:`data_scripts.archives.prepare.prepare`.
+
+    Returns:
+        How many subjects are sound, and a table of the others with the reason why each would be skipped.
+    """
+    checked = prepare(archive, archive / "checked", own_layout(description), dry_run=True, **options)
+    return len(checked["subjects"]), pd.DataFrame(checked["problems"], columns=["subject", "reason"])
+
+
+def prepare_own(archive: Path, description: Description, data_dir: str | Path, **options: Any) -> Cohort:
+    """Prepare a described folder below ``data_dir``, and open it; what is there already is kept.
 
     Args:
         archive: the folder.
@@ -79,4 +101,20 @@ def prepare_own(archive: Path, description: Description, data_dir: str | Path, *
     """
     out = resolve(data_dir) / "prepared" / f"own_{archive.name}_{options.get('spacing', 2.0):g}mm"
     prepare(archive, out, own_layout(description), **options)
-    return out
+    return Cohort.open(out)
+
+
+def prepare_scan(folder: str | Path, data_dir: str | Path, **options: Any) -> Cohort | None:
+    """Prepare a real patient that is looked at and not trained on, and open it; None where the folder is not there.
+
+    Args:
+        folder: of the patient; without a description in it, it is taken for the case that page 6 knows.
+        data_dir: as for :func:`prepare_own`.
+        options: of :func:`data_scripts.archives.prepare.prepare`.
+    """
+    archive = resolve(folder)
+    if not archive.is_dir():
+        return None
+    own = archive / DESCRIPTION_FILE
+    description = read_description(own if own.is_file() else KNOWN_SCAN)
+    return prepare_own(archive, description, data_dir, unsplit="target_train", **options)

@@ -89,6 +89,7 @@ def read_description(path: str | Path) -> Description:
 def own_layout(description: Description) -> Layout:
     """Return the layout that a description describes."""
     return Layout(
+        name="own",
         title=description.title,
         find=partial(_find_described, description=description),
         modalities=tuple(description.images),

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-PARTS = ("source_train", "source_val", "target_train", "target_val", "target_test")
+from riskmap.data.cohort import PARTS
+
 SOURCE_PARTS, TARGET_PARTS = PARTS[:2], PARTS[2:]
 
 
@@ -53,7 +54,7 @@ def split_subjects(
 ) -> dict[str, list[str]]:
     """Deal the subjects out to the parts at random, in proportion to ``split``, at least one to each.
 
-    The order within target_train is the order in which few-shot experiments take their subjects.
+    Few-shot experiments draw their patients from target_train by a seed of their own, not in its order.
 
     Raises:
         ValueError: if there are fewer subjects than parts.

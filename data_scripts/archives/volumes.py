@@ -3,10 +3,12 @@
 import gzip
 import zlib
 from pathlib import Path
+from typing import cast
 
 import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import SpatialImage
 
 from data_scripts.archives.layout import Layout, SubjectFiles
 
@@ -112,9 +114,9 @@ def _read_file(path: Path, orientation_in_header: bool) -> tuple[np.ndarray, np.
     try:
         if path.name.endswith(".gz"):
             # decompressing the whole file checks its length and checksum, which reading the voxels alone does not
-            image = nibabel.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))
+            image: SpatialImage = nibabel.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))
         else:
-            image = nibabel.load(path)
+            image = cast(SpatialImage, nibabel.load(path))
         voxels = np.asanyarray(image.dataobj)
     except (EOFError, OSError, ValueError, zlib.error, ImageFileError) as error:
         # the reason goes into the manifest: one line, without this machine's folders

@@ -44,7 +44,7 @@ def load_anatomy(spacing: int, frame_mm: tuple[int, int, int]) -> Anatomy:
     maps = np.stack([csf, grey, white]) * brain
     box = ndimage.find_objects(brain.astype(np.uint8))[0]
     framed = ResizeWithPadOrCrop(frame_mm)(torch.from_numpy(maps[(slice(None), *box)]))
-    averaged = torch.nn.functional.avg_pool3d(framed.as_tensor(), spacing).numpy()
+    averaged = torch.nn.functional.avg_pool3d(framed, spacing).numpy()
     return _anatomy_of(averaged)
 
 
@@ -63,7 +63,7 @@ def deform_anatomy(anatomy: Anatomy, spacing: int, size: float, generator: np.ra
     shape = anatomy.brain.shape
     sigma, deviation = DISPLACEMENT_SIGMA_MM / spacing, DISPLACEMENT_SD_MM / spacing
     displacement = np.stack([deviation * smooth_noise(shape, sigma, generator) for _ in shape])
-    grid = create_grid(shape, dtype=np.float32, backend="torch")
+    grid = torch.as_tensor(create_grid(shape, dtype=np.float32, backend="torch"))
     grid[:3] += torch.from_numpy(displacement)
     # MONAI draws from uniform ranges, whose sd is half their width over sqrt(3); it scales the sampling grid, so that
     # a scale above 1 makes the brain smaller
@@ -71,7 +71,8 @@ def deform_anatomy(anatomy: Anatomy, spacing: int, size: float, generator: np.ra
     move = RandAffineGrid(
         rotate_range=[np.deg2rad(ROTATION_SD_DEGREES) * 3**0.5] * 3,
         scale_range=[(shrink - spread, shrink + spread)] * 3,
-    ).set_random_state(seed=seed_from(generator))
+    )
+    move.set_random_state(seed=seed_from(generator))
     resample = Resample(mode="bilinear", padding_mode="zeros")
     return _anatomy_of(resample(torch.from_numpy(anatomy.tissues), grid=move(grid=grid)).numpy())
 

@@ -1,13 +1,14 @@
 """What the two simulators share: the parameters, the generator of each subject, resuming, and the manifest."""
 
 import argparse
-import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from riskmap.project.commands import exit_status, positive
 from riskmap.project.files import sha256_of_file, write_json
 from riskmap.project.folders import claim_folder
 from riskmap.project.workers import run_side_by_side
@@ -23,8 +24,23 @@ ANATOMY_CITATION = (
     "Fonov V, Evans AC, Botteron K, Almli CR, McKinstry RC, Collins DL. Unbiased average age-appropriate atlases for "
     "pediatric studies. NeuroImage 54(1):313-327, 2011."
 )
-MakeSubject = Callable[[Path, int, int, int], None]
-SubjectPaths = Callable[[Path, int], list[Path]]
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """What one data set adds to what all simulators share.
+
+    Args:
+        layout: name of the layout.
+        make_subject: writes one subject whole or not at all: (out, index, seed, spacing); index counts from 1.
+        subject_paths: the files of a subject: (out, index).
+        write_tables: writes further files of the archive and returns their paths: (out, subjects).
+    """
+
+    layout: str
+    make_subject: Callable[[Path, int, int, int], None]
+    subject_paths: Callable[[Path, int], list[Path]]
+    write_tables: Callable[[Path, int], Iterable[Path]] = lambda out, subjects: ()
 
 
 def subject_generator(seed: int, index: int) -> np.random.Generator:
@@ -33,34 +49,23 @@ def subject_generator(seed: int, index: int) -> np.random.Generator:
 
 
 def simulate_archive(
-    out: str | Path,
-    *,
-    layout: str,
-    subjects: int,
-    seed: int,
-    spacing: int,
-    jobs: int,
-    make_subject: MakeSubject,
-    subject_paths: SubjectPaths,
-    write_tables: Callable[[Path, int], Iterable[Path]] = lambda out, subjects: (),
+    out: str | Path, simulator: Simulator, *, subjects: int, seed: int, spacing: int, jobs: int
 ) -> Path:
     """Simulate the subjects that ``out`` does not hold yet, then write its manifest.
 
     Args:
         out: the archive's folder.
-        layout: name of the layout.
+        simulator: which data set it imitates.
         subjects: number of subjects, >= 1.
         seed: >= 0; subject ``i`` depends on it and on ``i`` alone.
         spacing: voxel size in whole mm, 1 to 8.
         jobs: processes side by side, >= 1; the voxels do not depend on it.
-        make_subject: writes one subject whole or not at all: (out, index, seed, spacing).
-        subject_paths: the files of a subject: (out, index).
-        write_tables: writes further files of the archive and returns their paths: (out, subjects).
 
     Returns:
         The archive's folder.
 
     Raises:
+        TypeError: if a parameter is no whole number.
         ValueError: if a parameter is out of range, or the folder was begun with other parameters.
     """
     _check("subjects", subjects, 1, 99_999)
@@ -68,7 +73,7 @@ def simulate_archive(
     _check("spacing", spacing, 1, 8)
     out = Path(out)
     parameters: dict[str, Any] = {
-        "layout": layout,
+        "layout": simulator.layout,
         "subjects": subjects,
         "seed": seed,
         "spacing": spacing,
@@ -76,15 +81,17 @@ def simulate_archive(
     }
     claim_folder(out, parameters)
     indices = range(1, subjects + 1)
-    missing = [index for index in indices if not all(path.is_file() for path in subject_paths(out, index))]
-    run_side_by_side(make_subject, [(out, index, seed, spacing) for index in missing], jobs, f"Simulating {out.name}")
-    paths = [*write_tables(out, subjects), *(path for index in indices for path in subject_paths(out, index))]
+    missing = [index for index in indices if not all(path.is_file() for path in simulator.subject_paths(out, index))]
+    arguments = [(out, index, seed, spacing) for index in missing]
+    run_side_by_side(simulator.make_subject, arguments, jobs, f"Simulating {out.name}")
+    paths = [path for index in indices for path in simulator.subject_paths(out, index)]
+    paths = [*simulator.write_tables(out, subjects), *paths]
     write_json(
         out / "manifest.json",
         {
             "format": 1,
-            "name": f"{layout}_simulated",
-            "layout": layout,
+            "name": f"{simulator.layout}_simulated",
+            "layout": simulator.layout,
             "simulated": True,
             "licence": ANATOMY_NOTICE,
             "citation": ANATOMY_CITATION,
@@ -95,7 +102,7 @@ def simulate_archive(
     return out
 
 
-def run_command(
+def simulate_command(
     simulate: Callable[..., Path],
     argv: Sequence[str] | None,
     *,
@@ -104,24 +111,30 @@ def run_command(
     subjects: int,
     seed: int,
 ) -> int:
-    """Run a simulator from the command line and return its exit status."""
+    """Run a simulator from the command line and return its exit status.
+
+    Args:
+        simulate: makes the archive: (out, subjects, seed, spacing, jobs), by name.
+        argv: the arguments; None takes those of the process.
+        description: what the script is for.
+        out: the default folder of the archive.
+        subjects: the default number of subjects.
+        seed: the default seed.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(out), help="folder of the archive")
-    parser.add_argument("--subjects", type=int, default=subjects, help="number of subjects")
+    parser.add_argument("--subjects", type=positive, default=subjects, help="number of subjects")
     parser.add_argument("--seed", type=int, default=seed, help="seed of all voxels")
     parser.add_argument("--spacing", type=int, default=2, help="voxel size in whole mm")
-    parser.add_argument("--jobs", type=int, default=2, help="processes side by side")
+    parser.add_argument("--jobs", type=positive, default=2, help="processes side by side")
     options = parser.parse_args(argv)
-    try:
+
+    def work() -> int:
         archive = simulate(**vars(options))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"stopped; the same command goes on with what {options.out} lacks", file=sys.stderr)
-        return 130
-    print(f"{options.subjects} simulated subjects in {archive}")
-    return 0
+        print(f"{options.subjects} simulated subjects in {archive}")
+        return 0
+
+    return exit_status(work, f"the same command goes on with what {options.out} lacks")
 
 
 def _check(name: str, value: int, lowest: int, highest: int) -> None:

@@ -80,6 +80,7 @@ def acquire(
     signal = signal * bias * (1 + TEXTURE_SD * (texture + own_texture) / 2**0.5)
     image = GibbsNoise(alpha=site.gibbs)(torch.from_numpy(signal.astype(np.float32))[None])
     noise = RandRicianNoise(prob=1.0, std=generator.uniform(*site.noise), sample_std=False)
-    noisy = noise.set_random_state(seed=seed_from(generator))(image)[0].numpy()
+    noise.set_random_state(seed=seed_from(generator))
+    noisy = noise(image)[0].numpy()
     units = SCANNER_UNITS * generator.uniform(0.8, 1.25)
     return np.where(brain, np.clip(np.rint(units * noisy), 1, 32767), 0).astype(np.int16)

@@ -11,7 +11,7 @@ from riskmap.project.paths import PROJECT_ROOT, resolve
 
 @dataclass(frozen=True)
 class CohortRecipe:
-    """How a cohort is made: the simulating module, its options, and those of ``data_scripts.archives.prepare``."""
+    """How a cohort is made: the simulating module, its options, and those of ``data_scripts.prepare``."""
 
     simulator: str
     subjects: int

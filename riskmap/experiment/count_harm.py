@@ -17,7 +17,7 @@ from riskmap.experiment.plan import Pair, rate_owner
 from riskmap.measure.harm import PixelTransfer, compare_patients, excess_harm, fractions_by_class, fractions_by_distance
 from riskmap.measure.pointing import pointing, reference_scores
 from riskmap.project.progress import progress_bar
-from riskmap.training.device import torch_threads
+from riskmap.project.workers import torch_threads
 from riskmap.training.prediction import predict_probabilities
 from riskmap.training.runs import Run, source_of
 from riskmap.training.target_data import TargetData

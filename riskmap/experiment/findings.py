@@ -15,12 +15,12 @@ import pandas as pd
 
 from riskmap.experiment.count_harm import table_from_json
 from riskmap.experiment.plan import Pair, Plan, rate_owner
-from riskmap.experiment.plans import PUBLISHED
+from riskmap.experiment.plans import PLANS, PUBLISHED
 from riskmap.experiment.score_tables import per_patient, scores
 from riskmap.measure.pointing import mean_pointing
 from riskmap.measure.statistics import Estimate, mean_over_pairs, patient_mean
 from riskmap.project.files import digest_of, read_json
-from riskmap.project.paths import RESULTS
+from riskmap.project.paths import RESULTS, resolve
 
 MAPS = ("risk_map_paper", "risk_map_hardness", "risk_map_focused")
 REFERENCES = ("class_balanced", "focal", "top_k")
@@ -37,6 +37,11 @@ class Findings:
 
     plan: Plan = PUBLISHED
     folder: Path = RESULTS / PUBLISHED.name
+
+    @classmethod
+    def read(cls, plan: str, folder: str | Path = RESULTS) -> "Findings":
+        """Return what a plan found, by its name in ``PLANS`` and the folder that holds the records of all plans."""
+        return cls(PLANS[plan], resolve(folder) / PLANS[plan].name)
 
     @cached_property
     def frame(self) -> pd.DataFrame:

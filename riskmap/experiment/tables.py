@@ -6,6 +6,7 @@ from riskmap.experiment.count_harm import CHURN
 from riskmap.experiment.findings import MAPS, REFERENCES, Findings, at_pair
 from riskmap.experiment.plan import Pair
 from riskmap.experiment.score_tables import markdown_table
+from riskmap.experiment.shown import ShownTable
 from riskmap.measure.statistics import Estimate, holm, patient_mean, wilcoxon
 from riskmap.training.arms import ARMS, title_of
 
@@ -15,6 +16,11 @@ _SHORT = {"risk_map_paper": "reconstruction", "risk_map_hardness": "h / mean(h)"
 def short_title(arm: str) -> str:
     """Return an arm's title without what all of them share, for the head of a column."""
     return _SHORT.get(arm, title_of(arm).removeprefix("Fine-tuning, "))
+
+
+def shown(table: pd.DataFrame, empty: str = "") -> ShownTable:
+    """Return a table as a page shows it; ``empty`` is the sentence that stands for a table without a row."""
+    return ShownTable(table, empty)
 
 
 def points(estimate: Estimate | None) -> str:

@@ -1,7 +1,7 @@
-"""What every explorer is made of: controls above a picture above a sentence, and a plain picture without a kernel.
+"""What every explorer is made of: inputs above a picture above a sentence, and a plain picture without a kernel.
 
 An explorer draws into one persistent figure, turned into the bytes of an ``ipywidgets.Image``; an Output context would
-hang headless runs (nbclient issue 312). Its display also carries a PNG of a few settings with their sentences, which
+hang headless runs (nbclient issue 312). Its display also carries a PNG of a few positions with their sentences, which
 a page without a kernel shows instead.
 """
 
@@ -26,54 +26,54 @@ _CONTROL_WIDTH = "320px"
 
 
 class Explorer(widgets.VBox):
-    """Controls above a picture above a sentence.
+    """Inputs above a picture above a sentence.
 
     Args:
         figure: drawn again at every move.
-        controls: by the name under which ``draw`` gets their values.
-        draw: called with the controls' values; draws into ``figure`` and returns the sentence, in plain text.
-        strip: settings of the controls whose pictures are stacked in the static PNG, at least one. Controls that a
-            setting leaves out have the values they are given here, wherever they have been moved since.
+        inputs: by the name under which ``draw`` gets their values.
+        draw: called with the inputs' values; draws into ``figure`` and returns the sentence, in plain text.
+        strip: positions of the inputs whose pictures are stacked in the static PNG, at least one. Inputs that a
+            position leaves out have the values they are given here, wherever they have been moved since.
     """
 
     def __init__(
         self,
         figure: Figure,
-        controls: Mapping[str, widgets.ValueWidget],
+        inputs: Mapping[str, widgets.ValueWidget],
         draw: Draw,
         strip: Sequence[Mapping[str, Any]],
     ) -> None:
         self.figure = figure
-        self.controls = dict(controls)
+        self.inputs = dict(inputs)
         self._draw = draw
         first = self.values()
-        self._strip = [{**first, **settings} for settings in strip]
+        self._strip = [{**first, **position} for position in strip]
         self.picture = widgets.Image(format="png")
         self.sentence = widgets.HTML()
-        for control in self.controls.values():
-            control.observe(self._redraw, names="value")
+        for each in self.inputs.values():
+            each.observe(self._redraw, names="value")
         self._redraw()
         # the first drawing has found the layout; finding it again would cost more than the drawing
         figure.set_layout_engine("none")
         self._redraw()
-        rows = widgets.HBox(list(self.controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
+        rows = widgets.HBox(list(self.inputs.values()), layout=widgets.Layout(flex_flow="row wrap"))
         # an Image in a box is stretched unless the box says otherwise
         super().__init__([rows, self.picture, self.sentence], layout=widgets.Layout(align_items="flex-start"))
 
     def values(self) -> dict[str, Any]:
-        """Return the value of every control."""
-        return {name: control.value for name, control in self.controls.items()}
+        """Return the value of every input."""
+        return {name: each.value for name, each in self.inputs.items()}
 
     def static_png(self) -> bytes:
-        """Return the settings of the strip below one another, each with its sentence; no control is moved."""
+        """Return the positions of the strip below one another, each with its sentence; no input is moved."""
         return self._static[0]
 
     @cached_property
     def _static(self) -> tuple[bytes, str]:
         """The static PNG and its text description."""
         pieces, sentences = [], []
-        for settings in self._strip:
-            sentences.append(self._draw(**settings))
+        for position in self._strip:
+            sentences.append(self._draw(**position))
             piece = _image(self.figure)
             pieces += [piece, _caption(sentences[-1], piece.width)]
         self._draw(**self.values())
@@ -83,7 +83,7 @@ class Explorer(widgets.VBox):
             page.paste(piece, (0, top))
             top += piece.height
         described = " ".join(f"{number}. {sentence}" for number, sentence in enumerate(sentences, start=1))
-        return _png(page), f"{len(sentences)} settings of the controls, from top to bottom. {described}"
+        return _png(page), f"{len(sentences)} positions of the inputs, from top to bottom. {described}"
 
     def _redraw(self, _change: object = None) -> None:
         try:
@@ -111,7 +111,7 @@ def panels(
     Args:
         count: number of panels.
         width, height: of the figure, in inches.
-        place: arguments of ``Figure.subplots_adjust``, for panels whose ticks grow and shrink as controls move; if
+        place: arguments of ``Figure.subplots_adjust``, for panels whose ticks grow and shrink as inputs move; if
             None the first drawing decides.
         options: of ``Figure.subplots``.
     """

@@ -62,13 +62,13 @@ def explore_leep() -> Explorer:
         of_nothing = LeepStatistics(2, 2).update(nothing, labels).score([(nothing, labels)])
         return _describe(source, statistics.score([(softmax, labels)]), of_nothing)
 
-    controls = {
+    inputs = {
         "prevalence": number_slider("share of foreground", 0.1, 0.01, 0.5, 0.01),
         "accuracy": number_slider("accuracy", 0.9, 0.0, 1.0, 0.01),
         "confidence": number_slider("confidence", 0.9, 0.5, 1.0, 0.01),
     }
     strip = [{"accuracy": accuracy} for accuracy in (0.9, 0.5, 0.1)]
-    return Explorer(figure, controls, draw, strip)
+    return Explorer(figure, inputs, draw, strip)
 
 
 def _hardness_of_cases(statistics: LeepStatistics, softmax: Tensor, labels: Tensor) -> list[float]:

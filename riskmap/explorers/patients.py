@@ -55,14 +55,14 @@ def explore_cohort(cohort: Cohort, target: str, subjects: Sequence[str] | None =
         )
 
     middle = busiest_slice(cohort.labels(subjects[0], target))
-    controls = {
+    inputs = {
         "patient": choice("patient", subjects),
         "sequence": choice("sequence", [ALL_SEQUENCES, *cohort.modalities]),
         "height": slice_slider(middle, cohort.shape[2] - 1),
         "label": choice("label", list(cohort.targets), target),
     }
     strip = [{"patient": s, "height": busiest_slice(cohort.labels(s, target))} for s in subjects[:2]]
-    return Explorer(figure, controls, draw, strip)
+    return Explorer(figure, inputs, draw, strip)
 
 
 def explore_risk_map(
@@ -72,6 +72,7 @@ def explore_risk_map(
     statistics: LeepStatistics,
     subjects: Sequence[str],
     window: int | None = None,
+    precision: str = "auto",
 ) -> Explorer:
     """Return an explorer of the risk map, from the hardness of a slice to the weights of its pixels.
 
@@ -83,8 +84,10 @@ def explore_risk_map(
         subjects: target *training* patients, the first is shown first; together they are the data set's scale.
         window: side of the sliding window of a network of volumes; None for a network of slices. The map is shown, and
             scaled with "image", slice by slice.
+        precision: of the source network's pass, see :func:`riskmap.training.device.choose_precision`.
     """
-    view = lru_cache(maxsize=max(len(subjects), 4))(lambda subject: view_patient(cohort, subject, task, source, window))
+    keep = lru_cache(maxsize=max(len(subjects), 4))
+    view = keep(lambda subject: view_patient(cohort, subject, task, source, window, precision))
     figure = panels(4, width=11.25)
     spec = cohort.targets[task.target]
 
@@ -127,7 +130,7 @@ def explore_risk_map(
         return _describe_weights(patient, height, spec.title, labels, image != 0, hardness, weights)
 
     first = cohort.labels(subjects[0], task.target)
-    controls = {
+    inputs = {
         "patient": choice("patient", subjects),
         "height": slice_slider(busiest_slice(first), cohort.shape[2] - 1),
         "scaling": choice("scaling", SCALINGS),
@@ -144,7 +147,7 @@ def explore_risk_map(
         {"scaling": "dataset", "weighting": "affine"},
         {"scaling": "dataset", "weighting": "hardness"},
     ]
-    return Explorer(figure, controls, draw, strip)
+    return Explorer(figure, inputs, draw, strip)
 
 
 def _describe_weights(

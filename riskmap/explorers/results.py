@@ -17,7 +17,7 @@ from riskmap.figures.images import busiest_slice, enlarge, plot_frame, plot_harm
 from riskmap.figures.style import GREY
 from riskmap.measure.harm import PixelTransfer, compare_pixels, most_harmed
 from riskmap.measure.statistics import Estimate, patient_mean
-from riskmap.training.arms import ARMS
+from riskmap.training.arms import title_of
 from riskmap.training.runs import Run
 
 METRICS = ("Dice", "gain over fine-tuning", "gap to scratch")
@@ -51,17 +51,17 @@ def explore_predictions(cohort: Cohort, task: Task, runs: Mapping[str, Run]) -> 
     spec = cohort.targets[task.target]
 
     @lru_cache(maxsize=64)
-    def compared(reference: str, other: str, patient: str) -> PixelTransfer | None:
-        trio = [labels(patient, task.target), *(predictions(title)[patient] for title in (reference, other))]
-        # without any foreground there is no region to count in
-        return compare_pixels(*trio) if any(volume.any() for volume in trio) else None
+    def compared(reference: str, other: str, patient: str) -> PixelTransfer:
+        return compare_pixels(
+            labels(patient, task.target), predictions(reference)[patient], predictions(other)[patient]
+        )
 
     def draw(reference: str, other: str, patient: str, height: int) -> str:
         picture = image(patient, task.modality)[..., height]
         truth = labels(patient, task.target)[..., height]
         first, second = (predictions(title)[patient][..., height] for title in (reference, other))
-        change, nothing = compared(reference, other, patient), np.zeros(truth.shape, dtype=bool)
-        masks = (change.harmed[..., height], change.repaired[..., height]) if change else (nothing, nothing)
+        change = compared(reference, other, patient)
+        masks = (change.harmed[..., height], change.repaired[..., height])
         for ax in figure.axes:
             wipe(ax)
         left, middle, right = figure.axes
@@ -70,7 +70,7 @@ def explore_predictions(cohort: Cohort, task: Task, runs: Mapping[str, Run]) -> 
         outlines = {"truth": truth, f"reference: {reference}": first, f"other: {other}": second}
         plot_outlines(middle, picture, outlines, title="both predictions, enlarged", **style)
         plot_harm(right, picture, *masks, truth > 0, title="other against reference, enlarged")
-        window = window_of(change.region.any(2) if change else np.ones(truth.shape))
+        window = window_of(change.region.any(2) if change.region.any() else np.ones(truth.shape))
         plot_frame(left, window)
         for ax in (middle, right):
             enlarge(ax, window)
@@ -78,14 +78,14 @@ def explore_predictions(cohort: Cohort, task: Task, runs: Mapping[str, Run]) -> 
         return _describe_change(patient, height, (reference, other), scores, change, masks)
 
     patient, height = _first_view({s: compared(*titles[:2], s) for s in subjects}, lambda s: labels(s, task.target))
-    controls = {
+    inputs = {
         "reference": choice("reference", titles, titles[0]),
         "other": choice("other", titles, titles[1]),
         "patient": choice("patient", subjects, patient),
         "height": slice_slider(height, cohort.shape[2] - 1),
     }
     strip = [{"other": title} for title in titles[1:4]]
-    return Explorer(figure, controls, draw, strip)
+    return Explorer(figure, inputs, draw, strip)
 
 
 def explore_few_shot(frame: pd.DataFrame) -> Explorer:
@@ -98,7 +98,7 @@ def explore_few_shot(frame: pd.DataFrame) -> Explorer:
     Raises:
         ValueError: one of the two is lacking.
     """
-    arms = [arm for arm in ARMS if arm in set(frame["arm"])]
+    arms = score_tables.arms_of(frame)
     if not {"scratch", "fine_tune"} <= set(arms):
         raise ValueError(f"frame must hold the arms scratch and fine_tune, got {arms}")
     shots = sorted(int(each) for each in frame["shots"].unique())
@@ -119,7 +119,7 @@ def explore_few_shot(frame: pd.DataFrame) -> Explorer:
         return patient_mean(by_patient(metric, k)[arm])
 
     def draw(metric: str, arm: str, k: int) -> str:
-        style = {"titles": score_tables.TITLES, "highlight": arm}
+        style = {"titles": score_tables.titles_of(arms), "highlight": arm}
         for ax in figure.axes:
             wipe(ax)
         # the highlighted line is drawn last, over the others
@@ -134,13 +134,13 @@ def explore_few_shot(frame: pd.DataFrame) -> Explorer:
             ax.set(ylabel=_UNITS[metric] + each, ylim=ranges[metric])
         return _describe_arm(metric, arm, k, estimate(metric, arm, k))
 
-    controls = {
+    inputs = {
         "metric": choice("metric", METRICS),
-        "arm": choice("arm in front", [(score_tables.TITLES[arm], arm) for arm in arms], "fine_tune"),
+        "arm": choice("arm in front", [(title_of(arm), arm) for arm in arms], "fine_tune"),
         "k": steps_slider("target patients k", shots),
     }
     strip = [{"metric": metric} for metric in METRICS]
-    return Explorer(figure, controls, draw, strip)
+    return Explorer(figure, inputs, draw, strip)
 
 
 def explore_gap_matrix(found: Findings) -> Explorer:
@@ -165,7 +165,7 @@ def explore_gap_matrix(found: Findings) -> Explorer:
         values, estimate = gaps(chosen, arm)
         for ax in figure.axes:
             wipe(ax)
-        name = score_tables.TITLES[arm]
+        name = title_of(arm)
         plot_matrix(left, matrix(arm), title=f"gap: scratch − {name} (Dice points)", marked=cell_of(chosen))
         sides = ("scratch is better", "scratch is not better")
         plot_differences(right, values, estimate, ylabel="gap (Dice points)", sides=sides)
@@ -176,19 +176,19 @@ def explore_gap_matrix(found: Findings) -> Explorer:
             f"Negative transfer on this pair: {estimate.verdict()}."
         )
 
-    controls = {
+    inputs = {
         # JupyterLab takes the arrow keys of a list for itself, those of a slider it leaves alone
         "pair": steps_slider("pair", list(pairs)),
-        "arm": choice("arm", [(score_tables.TITLES[arm], arm) for arm in arms], "fine_tune"),
+        "arm": choice("arm", [(title_of(arm), arm) for arm in arms], "fine_tune"),
     }
     worst = max(pairs, key=lambda title: gaps(pairs[title], "fine_tune")[1].mean)
     strip = [{"pair": worst, "arm": arm} for arm in ("fine_tune", arms[-1])]
-    return Explorer(figure, controls, draw, strip)
+    return Explorer(figure, inputs, draw, strip)
 
 
-def _first_view(changes: Mapping[str, PixelTransfer | None], labels_of: Callable[[str], np.ndarray]) -> tuple[str, int]:
+def _first_view(changes: Mapping[str, PixelTransfer], labels_of: Callable[[str], np.ndarray]) -> tuple[str, int]:
     """Return the patient and slice with the most harm, or the first patient's busiest slice where none is harmed."""
-    harmed = {patient: change for patient, change in changes.items() if change is not None and change.harmed.any()}
+    harmed = {patient: change for patient, change in changes.items() if change.harmed.any()}
     if harmed:
         return most_harmed(harmed)
     first = next(iter(changes))
@@ -204,12 +204,12 @@ def _describe_change(
     height: int,
     titles: tuple[str, str],
     scores: Sequence[float],
-    change: PixelTransfer | None,
+    change: PixelTransfer,
     masks: tuple[np.ndarray, np.ndarray],
 ) -> str:
     reference, other = titles
     dice = f"Patient {patient}: Dice {scores[0]:.3f} with {reference}, {scores[1]:.3f} with {other}."
-    if change is None:
+    if not change.region.any():
         return f"{dice} Neither the truth nor a prediction holds foreground."
     return (
         f"{dice} Around the target in the whole volume, {change.harmed_fraction:.1%} of the pixels are harmed (right "
@@ -238,7 +238,7 @@ def _limits(rows: pd.DataFrame, metric: str) -> tuple[float, float]:
 
 
 def _describe_arm(metric: str, arm: str, k: int, estimate: Estimate) -> str:
-    title = score_tables.TITLES[arm]
+    title = title_of(arm)
     if metric == "Dice":
         return f"{title}, k = {k}: Dice {estimate.text()} (mean over patients, 95 % interval)."
     references = {"gain over fine-tuning": "fine_tune", "gap to scratch": "scratch"}

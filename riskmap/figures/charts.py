@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from riskmap.figures.style import _SERIES_STYLES, BLUE, CLASS_COLOURS, GREEN, GREY, ORANGE, SKY, VERMILION, arm_style
+from riskmap.figures.style import BLUE, CLASS_COLOURS, GREEN, GREY, ORANGE, SERIES_STYLES, SKY, VERMILION, arm_style
 from riskmap.measure.statistics import Estimate
 
 
@@ -193,7 +193,7 @@ def plot_estimates(
         styles: colour and mark by title; series without take the next free ones.
     """
     for place, (title, estimates) in enumerate(series.items()):
-        colour, marker = (styles or {}).get(title, _SERIES_STYLES[place % len(_SERIES_STYLES)])
+        colour, marker = (styles or {}).get(title, SERIES_STYLES[place % len(SERIES_STYLES)])
         means = np.array([estimate.mean for estimate in estimates])
         spread = [
             means - [estimate.low for estimate in estimates],

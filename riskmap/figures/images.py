@@ -1,4 +1,8 @@
-"""TODO."""
+"""Figures of slices: images, maps, labels, outlines, harmed and repaired pixels.
+
+Maps use matplotlib's perceptually uniform scales with stated limits. Slices [X, Y] of RAS volumes are drawn in
+neurological orientation: the patient's left is on the picture's left and the forehead is up.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,47 +13,7 @@ from matplotlib.colors import ListedColormap, Normalize, to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from riskmap.data.patients import slices_to_volume
 from riskmap.figures.style import CLASS_COLOURS, ORANGE, SKY, VERMILION
-from riskmap.training.views import PatientView
-
-
-def plot_source_row(
-    axes: Sequence[Axes],
-    own: PatientView,
-    target: PatientView,
-    hardness: np.ndarray,
-    height: int,
-    *,
-    titles: tuple[str, str],
-    top: float,
-) -> list[Axes]:
-    """Draw a patient in four panels: the source at home, the target's image, the source on it, and the hardness.
-
-    Args:
-        axes: four, where to draw.
-        own: the patient on the sequence and with the label that the source has learned.
-        target: the same patient on the target's sequence and with its label.
-        hardness: of the target's voxels, [X, Y, Z], in nats.
-        height: the axial slice z.
-        titles: the source's task and the target's.
-        top: hardness of the brightest colour, in nats; the same for all rows that are compared.
-    """
-    at = (..., height)
-    foreground = [slices_to_volume(1 - view.probabilities[:, 0])[at] for view in (own, target)]
-    image = target.image[at]
-    plot_overlay(axes[0], own.image[at], foreground[0], limits=(0, 1), title=f"source on {titles[0]}", opacity=0.6)
-    plot_slice(axes[1], image, title=titles[1])
-    plot_overlay(axes[2], image, foreground[1], limits=(0, 1), title=f"source on {titles[1]}", opacity=0.6)
-    plot_overlay(axes[3], image, hardness[at], limits=(0, top), title="hardness h")
-    for ax, view in zip(axes, (own, target, target, target), strict=True):
-        outlined = None if ax is axes[1] else "white"
-        plot_class_contours(ax, view.labels[at], int(view.labels.max()) + 1, colour=outlined)
-    for ax, words in zip(
-        axes, ("dark 0, bright 1", "", "dark 0, bright 1", f"dark 0, bright {top:.3g} nats"), strict=True
-    ):
-        ax.set_xlabel(words)
-    return list(axes)
 
 
 def plot_slice(ax: Axes, image: np.ndarray, *, title: str = "", sides: bool = True) -> Axes:
@@ -209,6 +173,36 @@ def plot_harm_row(
     """Draw one panel per title of ``changes``, each with its (harmed, repaired) masks [X, Y]."""
     panels = zip(axes, changes.items(), strict=True)
     return [plot_harm(ax, image, *masks, truth, title=title) for ax, (title, masks) in panels]
+
+
+def plot_source_row(
+    axes: Sequence[Axes],
+    home: tuple[np.ndarray, np.ndarray, np.ndarray],
+    target: tuple[np.ndarray, np.ndarray, np.ndarray],
+    hardness: np.ndarray,
+    *,
+    titles: tuple[str, str],
+    top: float,
+) -> list[Axes]:
+    """Draw a slice in four panels: the source at home, the target's image, the source on it, and the hardness.
+
+    Args:
+        axes: four, where to draw.
+        home: image, probability of foreground (0..1) and class indices, each [X, Y], of the source's own task.
+        target: the same of the target's task.
+        hardness: on the target's task, [X, Y], in nats.
+        titles: the source's task and the target's.
+        top: hardness of the brightest colour, in nats; the same for all rows that are compared.
+    """
+    plot_overlay(axes[0], home[0], home[1], limits=(0, 1), title=f"source on {titles[0]}", opacity=0.6)
+    plot_slice(axes[1], target[0], title=titles[1])
+    plot_overlay(axes[2], target[0], target[1], limits=(0, 1), title=f"source on {titles[1]}", opacity=0.6)
+    plot_overlay(axes[3], target[0], hardness, limits=(0, top), title="hardness h")
+    words = ("dark 0, bright 1", "", "dark 0, bright 1", f"dark 0, bright {top:.3g} nats")
+    for ax, (_, _, labels), label in zip(axes, (home, target, target, target), words, strict=True):
+        plot_class_contours(ax, labels, int(labels.max()) + 1, colour=None if ax is axes[1] else "white")
+        ax.set_xlabel(label)
+    return list(axes)
 
 
 def _window(image: np.ndarray) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Colours and marks, the same in every figure; the colours are those of Okabe and Ito, which every eye tells apart."""
 
 ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY = (
     "#E69F00",
@@ -22,7 +22,7 @@ ARM_STYLES: dict[str, tuple[str, str]] = {
     "risk_map_focused": ("#332288", "*"),
 }
 _OTHER_STYLE = ("#999999", "h")
-_SERIES_STYLES = ((GREY, "s"), (ORANGE, "^"), (SKY, "v"), (GREEN, "P"), ("#332288", "D"))
+SERIES_STYLES = ((GREY, "s"), (ORANGE, "^"), (SKY, "v"), (GREEN, "P"), ("#332288", "D"))
 
 
 def arm_style(arm: str) -> tuple[str, str]:

@@ -5,23 +5,26 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from IPython.core.getipython import get_ipython
 from IPython.display import publish_display_data
 
-MIME = "application/vnd.riskmap.pages.measurements+json"
+MIME = "application/vnd.riskmap.measurements+json"
 
 
-def keep_results(rows: pd.DataFrame) -> None:
-    """Put the rows of a table into the notebook's output, where a reader does not see them.
+def keep_measurements(rows: pd.DataFrame) -> None:
+    """Put the rows of a table into the notebook's output, where a reader does not see them; elsewhere nothing happens.
 
     A row is one measurement, so that the rows of many runs make one table: what it belongs to (pair, arm, seed,
     patient, as far as there are any) and the measured numbers, such as ``dice``.
     """
+    if get_ipython() is None:
+        return
     records = json.loads(rows.to_json(orient="records", double_precision=15))
     # an empty text, since converters complain of an output that they cannot show at all
     publish_display_data({"text/plain": "", MIME: records})
 
 
-def kept_results(executed: Path) -> list[dict[str, Any]]:
+def kept_measurements(executed: Path) -> list[dict[str, Any]]:
     """Return the rows that an executed notebook has kept, in the order of its cells."""
     import nbformat  # a second to load, which the kernels that keep results can do without
 

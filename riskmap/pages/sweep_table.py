@@ -1,6 +1,6 @@
 """The table of a sweep: what was varied, what each value did, and which runs came out best.
 
-One row is one measurement. It holds the task and its executed notebook, the swept parameters (``param_NAME``), what it
+One row is one measurement. It holds the job and its executed notebook, the swept parameters (``param_NAME``), what it
 belongs to (arm, seed, patient, as far as there are any) and the measured numbers.
 """
 
@@ -16,7 +16,7 @@ from riskmap.project.files import read_json
 PREFIX = "param_"
 # what a row belongs to, not what was measured
 KEYS = (
-    *("task", "notebook", "executed", "cohort", "source", "target", "arm", "rate", "shots", "seed", "patient"),
+    *("job", "notebook", "executed", "cohort", "source", "target", "arm", "rate", "shots", "seed", "patient"),
     *("empty", "seconds"),
 )
 # distances; of every other measure more is better
@@ -37,8 +37,8 @@ def read_table(folder: Path) -> pd.DataFrame:
     raise ValueError(f"no table in {folder}; python -m riskmap sweep SWEEP.yaml --out {folder} makes it")
 
 
-def read_tasks(folder: Path) -> pd.DataFrame:
-    """Return one row per task of a sweep: its name, its notebook, its parameters, and why it failed if it did.
+def read_jobs(folder: Path) -> pd.DataFrame:
+    """Return one row per job of a sweep: its name, its notebook, its parameters, and why it failed if it did.
 
     Raises:
         ValueError: the folder holds no ``sweep.json``.
@@ -46,12 +46,12 @@ def read_tasks(folder: Path) -> pd.DataFrame:
     path = folder / "sweep.json"
     if not path.is_file():
         raise ValueError(f"no sweep.json in {folder}; python -m riskmap sweep SWEEP.yaml --out {folder} makes it")
-    return pd.DataFrame(read_json(path)["tasks"])
+    return pd.DataFrame(read_json(path)["jobs"])
 
 
 def sample_rows(table: pd.DataFrame, most: int = 5) -> pd.DataFrame:
     """Return a few rows, the same at each call, with the columns in which the table's rows differ."""
-    differing = table.columns[table.nunique(dropna=False) > 1].difference(["task", "executed", "seconds"], sort=False)
+    differing = table.columns[table.nunique(dropna=False) > 1].difference(["job", "executed", "seconds"], sort=False)
     return table[differing].sample(min(most, len(table)), random_state=0).sort_index()
 
 

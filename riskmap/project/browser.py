@@ -1,5 +1,6 @@
 """Move the notebooks' sliders in a real browser (``python -m riskmap test-browser``), or say why it cannot be done."""
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from riskmap.project.check_env import check_requirement, read_extra
+from riskmap.project.commands import run_to_its_end
 from riskmap.project.paths import PROJECT_ROOT
 
 TESTS = "tests/browser"
@@ -64,20 +66,20 @@ def ensure_playwright() -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the browser tests and return their exit status; 0 with a message where there is no browser."""
-    further = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog="python -m riskmap test-browser",
+        description=__doc__,
+        epilog="Arguments go to pytest: python -m riskmap test-browser -k 02",
+        allow_abbrev=False,
+    )
+    _, further = parser.parse_known_args(arguments)
     if ensure_browser() is None:
         print(NO_BROWSER)
         return 0
     if not ensure_playwright():
         print("test-browser: playwright could not be installed (pip's own message stands above)", file=sys.stderr)
         return 1
-    # subprocess.run would kill the tests at Ctrl-C, before they have ended their server and their browser
-    with subprocess.Popen([sys.executable, "-m", "pytest", TESTS, *further], cwd=PROJECT_ROOT) as tests:
-        try:
-            return tests.wait()
-        except KeyboardInterrupt:
-            tests.wait()
-            return 130
+    return run_to_its_end([sys.executable, "-m", "pytest", TESTS, *further], PROJECT_ROOT)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """Check the running interpreter against pyproject.toml (``python -m riskmap check-env``)."""
 
+import argparse
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from riskmap.project.environment import EXTRAS
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.project.python_version import require_supported_python
-
-require_supported_python()
-
-import sys  # noqa: E402
-import tomllib  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from importlib import import_module, metadata  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
 
 # These two load compiled libraries: being installed does not yet mean that they can be imported.
 IMPORT_TOO = ("torch", "monai")
@@ -30,18 +30,21 @@ class RequirementCheck:
         return not self.problem
 
 
-def read_requirements(pyproject: Path) -> list[str]:
-    """Return the requirements of a pyproject.toml, those of its ``test`` extra included."""
-    return _project_table(pyproject)["dependencies"] + read_extra(pyproject, "test")
+def read_requirements(pyproject: Path, extras: Sequence[str] = EXTRAS) -> list[str]:
+    """Return the requirements of a pyproject.toml: the library's own, and those of ``extras``."""
+    own: list[str] = _project_table(pyproject)["dependencies"]
+    return own + [requirement for extra in extras for requirement in read_extra(pyproject, extra)]
 
 
 def read_extra(pyproject: Path, extra: str) -> list[str]:
     """Return the requirements of one extra of a pyproject.toml; none when it has no such extra."""
-    return _project_table(pyproject).get("optional-dependencies", {}).get(extra, [])
+    extras: dict[str, list[str]] = _project_table(pyproject).get("optional-dependencies", {})
+    return extras.get(extra, [])
 
 
 def _project_table(pyproject: Path) -> dict[str, Any]:
-    return tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    table: dict[str, Any] = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    return table
 
 
 def check_requirement(requirement: str) -> RequirementCheck:
@@ -61,9 +64,9 @@ def check_requirement(requirement: str) -> RequirementCheck:
     return RequirementCheck(requirement, installed, "")
 
 
-def check_requirements(pyproject: Path) -> list[RequirementCheck]:
-    """Check every requirement of a pyproject.toml, in its order."""
-    return [check_requirement(requirement) for requirement in read_requirements(pyproject)]
+def check_requirements(pyproject: Path, extras: Sequence[str] = EXTRAS) -> list[RequirementCheck]:
+    """Check the requirements of a pyproject.toml, in its order."""
+    return [check_requirement(requirement) for requirement in read_requirements(pyproject, extras)]
 
 
 def describe(check: RequirementCheck) -> str:
@@ -74,20 +77,23 @@ def describe(check: RequirementCheck) -> str:
 
 
 def _requirement_class() -> Any:
-    """Return packaging's Requirement, from the copy that pip carries when packaging itself is missing."""
-    try:
-        return import_module("packaging.requirements").Requirement
-    except ImportError:
-        return import_module("pip._vendor.packaging.requirements").Requirement
+    """Return packaging's Requirement, from the copy that pip carries when packaging itself is missing.
+
+    Raises:
+        RuntimeError: neither is there.
+    """
+    for module in ("packaging.requirements", "pip._vendor.packaging.requirements"):
+        try:
+            return import_module(module).Requirement
+        except ImportError:
+            continue
+    raise RuntimeError(f"{sys.executable} has neither pip nor packaging, one of which reads the requirements")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the interpreter and one line per requirement; return 1 when one fails."""
+    argparse.ArgumentParser(prog="python -m riskmap check-env", description=main.__doc__).parse_args(arguments)
     print(f"Python {sys.version.split()[0]}  {sys.executable}")
     checks = check_requirements(PROJECT_ROOT / "pyproject.toml")
     print("\n".join(map(describe, checks)))
     return 0 if all(check.ok for check in checks) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -39,10 +39,3 @@ def unknown(what: str, allowed: Iterable[str], name: str, heading: str = "Allowe
     """
     names = [each for each in allowed if each]
     return f"{what}{did_you_mean(name, names) or '.'} {heading}: {', '.join(names) or 'none'}"
-
-
-def require_known(name: str, known: Iterable[str], where: str) -> None:
-    """Raise ValueError unless ``name`` is one of the ``known`` parameters; ``where`` says where it stood."""
-    names = sorted(known)
-    if name not in names:
-        raise ValueError(unknown(f"unknown parameter {name!r} in {where}", names, name, "Declared"))

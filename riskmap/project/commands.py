@@ -1,8 +1,11 @@
 """How every command of the project speaks and ends."""
 
 import argparse
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 
 def exit_status(work: Callable[[], int], stopped: str) -> int:
@@ -26,6 +29,26 @@ def exit_status(work: Callable[[], int], stopped: str) -> int:
     except KeyboardInterrupt:
         print(f"\nstopped; {stopped}", file=sys.stderr)
         return 130
+
+
+def run_to_its_end(command: Sequence[str], folder: Path | None = None) -> int:
+    """Run another program and return its exit status, also when Ctrl-C stops it.
+
+    Ctrl-C reaches every process of a terminal: the program stops by itself, saves its work and ends its own processes.
+    ``subprocess.run`` would kill it after a quarter of a second.
+
+    Args:
+        command: the program and its arguments.
+        folder: where it works; None is where this process does.
+
+    Returns:
+        the program's own status, or 128 + n where signal n ended it, as a shell has it.
+    """
+    with subprocess.Popen(command, cwd=folder) as program:
+        while program.poll() is None:
+            with suppress(KeyboardInterrupt):
+                program.wait()
+    return program.returncode if program.returncode >= 0 else 128 - program.returncode
 
 
 def positive(text: str) -> int:

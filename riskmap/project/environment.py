@@ -5,12 +5,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+from riskmap.project.commands import run_to_its_end
+
 STAMP_NAME = "riskmap-requirements.sha256"
 REQUIREMENT_FILES = ("pyproject.toml", "constraints.txt")
+# what is installed beside the library's own requirements; `browser` is left to test-browser
+EXTRAS = ("tutorial", "sweep", "docs", "test")
+_CHECKOUT = ("pyproject.toml", "notebooks", "data_scripts")
 
 
 class EnvironmentFailure(RuntimeError):  # noqa: N818 (OSError already owns the name EnvironmentError)
     """The environment could not be made; the message says at which step."""
+
+
+def require_checkout(root: Path) -> None:
+    """Refuse, with a ValueError that says what to do, a ``root`` that holds no checkout of the project."""
+    if not all((root / name).exists() for name in _CHECKOUT):
+        raise ValueError(
+            "riskmap's commands need a checkout of the project (notebooks, data_scripts and pyproject.toml), which "
+            f"{root} is not: git clone the project, then make tutorial there; the library itself works as it is: "
+            "from riskmap import LeepStatistics"
+        )
 
 
 def requirements_digest(root: Path) -> str:
@@ -62,8 +77,8 @@ def ensure_environment(root: Path) -> Path:
         )
     print("Installing the requirements into .venv (some minutes the first time) ...", flush=True)
     # twice quiet: errors only
-    install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    _run([str(python), *install, "-c", "constraints.txt", "-e", ".[test]"], root, "installing the requirements")
+    install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "-c", "constraints.txt"]
+    _run([str(python), *install, "-e", f".[{','.join(EXTRAS)}]"], root, "installing the requirements")
     stamp.write_text(digest, encoding="utf-8")
     return python
 
@@ -76,6 +91,6 @@ def _has_pip(python: Path) -> bool:
 
 
 def _run(command: list[str], root: Path, step: str) -> None:
-    status = subprocess.run(command, cwd=root).returncode
+    status = run_to_its_end(command, root)
     if status != 0:
         raise EnvironmentFailure(f"{step} failed with status {status}: {' '.join(command)}")

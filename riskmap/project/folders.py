@@ -1,4 +1,4 @@
-"""Work that is done subject by subject, side by side, and that can be stopped at any moment and gone on with."""
+"""Folders that are whole or absent and belong to one set of parameters, so that stopped work can be gone on with."""
 
 import shutil
 import tempfile
@@ -19,6 +19,10 @@ class OtherParametersError(ValueError):
 
 def claim_folder(folder: Path, parameters: dict[str, Any]) -> None:
     """Make ``folder`` the place for what ``parameters`` describe, and clear what a killed run left half-written.
+
+    Args:
+        folder: need not exist yet.
+        parameters: what its content depends on, as JSON; kept in it as ``PARAMETERS_FILE``.
 
     Raises:
         OtherParametersError: if the folder belongs to other parameters, or holds files of unknown origin.

@@ -6,7 +6,7 @@ from typing import Sequence  # noqa: UP035 (read by interpreters that are too ol
 OLDEST = (3, 11)
 
 
-def require_supported_python(version: Sequence[int] = sys.version_info) -> None:
+def require_supported_python(version: Sequence[int] = sys.version_info[:3]) -> None:
     """End the program with a clear message when ``version`` is older than ``OLDEST``."""
     if tuple(version[:2]) < OLDEST:
         sys.exit(

@@ -1,17 +1,18 @@
-"""Work that is done side by side in processes, each on one thread."""
+"""Work that is done side by side in processes, each on one thread of torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import torch
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
+
+from riskmap.project.progress import progress_bar
 
 
 def run_side_by_side(
     function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], jobs: int, title: str
 ) -> list[Any]:
-    """Call ``function`` once per tuple of arguments in ``jobs`` processes, with a progress bar.
+    """Call ``function`` once per tuple of arguments in ``jobs`` processes, with a progress bar that counts subjects.
 
     Returns:
         What the calls returned, in the order in which they ended.
@@ -23,14 +24,26 @@ def run_side_by_side(
         raise ValueError(f"jobs must be at least 1, got {jobs}")
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
     results = parallel(delayed(_on_one_thread)(function, *each) for each in arguments)
-    return list(tqdm(results, total=len(arguments), desc=title, unit="subject"))
+    return list(progress_bar(results, title, total=len(arguments), unit="subject"))
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Compute with ``count`` threads of torch inside the block, and with as many as before after it.
+
+    The order of a sum depends on the number of threads, so work that fixes it gives the same numbers alone and beside
+    others; and workers of one thread do not crowd each other.
+    """
+    import torch  # seconds to load, which whoever only shows a bar or reads a file can do without
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function with one torch thread: workers do not crowd each other, and sums have one order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         return function(*arguments)
-    finally:
-        torch.set_num_threads(before)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from riskmap.project.choices import require_known
+from riskmap.project.choices import unknown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -36,8 +36,10 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
             of a wrong type or at odds with one another; all problems are named.
     """
     content = read_mapping(path)
-    for name in content:
-        require_known(str(name), model.model_fields, str(path))
+    for name in map(str, content):
+        if name not in model.model_fields:
+            names = sorted(model.model_fields)
+            raise ValueError(unknown(f"unknown parameter {name!r} in {path}", names, name, "Declared"))
     try:
         return model.model_validate(content)
     except ValidationError as error:

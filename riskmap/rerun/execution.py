@@ -13,7 +13,6 @@ from typing import Any
 
 import nbformat
 import papermill
-import yaml
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
@@ -22,12 +21,15 @@ from papermill.exceptions import PapermillExecutionError
 
 from riskmap.data.cohort import Cohort
 from riskmap.data.simulated import has_cohort
-from riskmap.pages.measurements import kept_results
-from riskmap.pages.parameters import Parameters, model_of, require_known
+from riskmap.pages.measurements import kept_measurements
+from riskmap.pages.page import Parameters
+from riskmap.pages.parameters import MODELS, model_of
+from riskmap.pages.values import require_known
 from riskmap.project.files import read_json, sha256_of_file, write_json
+from riskmap.project.machine import git_revision, versions
 from riskmap.project.paths import PROJECT_ROOT, resolve
+from riskmap.project.yaml_files import read_mapping
 from riskmap.rerun.memory import PeakMemory
-from riskmap.training.record import git_revision, versions
 
 Progress = Callable[[int, int], None]
 
@@ -54,6 +56,27 @@ class CurrentInterpreter(AsyncKernelManager):
         return KernelSpec(**get_kernel_dict(), env={"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
 
 
+def pages_in(folder: Path) -> dict[str, Path]:
+    """Return the pages of a folder by their number, such as "03".
+
+    A copy that a reader has made of a page (03_mine.ipynb, or 03_fine_tuning-Copy1.ipynb) is no page: it is run by its
+    name or its path, and takes no page's place.
+
+    Raises:
+        ValueError: several notebooks have one number, and none of them or more than one is a page of the tutorial.
+    """
+    by_number: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        by_number.setdefault(path.name[:2], []).append(path)
+    pages = {}
+    for number, paths in by_number.items():
+        known = [path for path in paths if path.stem in MODELS] if len(paths) > 1 else paths
+        if len(known) != 1:
+            raise ValueError(f"{', '.join(path.name for path in paths)} have one number; rename all but one of them")
+        pages[number] = known[0]
+    return pages
+
+
 def declared_parameters(notebook: Path) -> dict[str, Any]:
     """Return the names and defaults in a notebook's cell tagged ``parameters``.
 
@@ -74,9 +97,7 @@ def declared_parameters(notebook: Path) -> dict[str, Any]:
 
 def read_profile(profile: Path, notebooks: Iterable[Path]) -> dict[str, Any]:
     """Read a YAML file of parameter values; each name must be declared by at least one of ``notebooks``."""
-    values = yaml.safe_load(Path(profile).read_text(encoding="utf-8"))
-    if not isinstance(values, dict):
-        raise ValueError(f"{profile} must hold names and values, got {type(values).__name__}")
+    values = read_mapping(Path(profile))
     known = {name for notebook in notebooks for name in declared_parameters(notebook)}
     for name in values:
         require_known(name, known, f"{profile} (no notebook declares it)")
@@ -97,7 +118,7 @@ def checked_parameters(notebook: Path, profile: Path | None, parameters: Mapping
     model = parameters_model(notebook)
     values = {}
     if profile is not None:
-        neighbours = {notebook, *notebook.parent.glob("[0-9][0-9]_*.ipynb")}
+        neighbours = {notebook, *pages_in(notebook.parent).values()}
         values = {n: v for n, v in read_profile(profile, sorted(neighbours)).items() if n in model.model_fields}
     values |= parameters
     model.checked(values, notebook.name)
@@ -165,7 +186,7 @@ def execute_notebook(
         temporary.replace(output)
     record |= {
         "data": _data_of(notebook, values),  # a default cohort is there only now
-        "results": kept_results(output),
+        "results": kept_measurements(output),
         "versions": versions(),
         "git_revision": git_revision(),
         "platform": platform.platform(),
@@ -294,8 +315,8 @@ def _data_of(notebook: Path, values: Mapping[str, Any]) -> dict[str, str] | None
 
 
 def package_digest(root: Path) -> str:
-    """Return a digest of the Python sources that notebooks import."""
+    """Return a digest of the Python sources that notebooks import: of every byte, since pages show source code."""
     digest = hashlib.sha256()
-    for path in sorted([*root.glob("riskmap/*.py"), *root.glob("data_scripts/*.py")]):
+    for path in sorted([*root.glob("riskmap/**/*.py"), *root.glob("data_scripts/**/*.py")]):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -6,6 +6,7 @@
 import argparse
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,21 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
-from riskmap.data.cohort import Cohort
-from riskmap.experiment import figures
-from riskmap.experiment.figures import draw_harm, draw_summary
+from riskmap.experiment.figures import draw_harm, draw_repairs, draw_summary, draw_twins
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.score_tables import readme_section, scores
 from riskmap.experiment.tables import summary
+from riskmap.pages.comparison import Comparison
+from riskmap.pages.parameters import FewShot, FineTuning
+from riskmap.project.commands import exit_status, positive
 from riskmap.project.files import atomic_path, digest_of, read_json, write_json
-from riskmap.project.paths import PROJECT_ROOT, RESULTS, resolve
-from riskmap.training.record import processor_name
-from riskmap.training.runs import Run
+from riskmap.project.machine import processor_name
+from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, RESULTS, resolve
+from riskmap.rerun.execution import checked_parameters
+from riskmap.rerun.tutorial import PROFILE, find_profile
+from riskmap.training.runs import missing_runs
 
-PUBLISHED = RESULTS / "tutorial.json"
+TUTORIAL_RECORDS = RESULTS / "tutorial.json"
 FIGURE = RESULTS / "tutorial.png"
 HARM_FIGURE = RESULTS / "negative_transfer.png"
 REPAIRS_FIGURE = RESULTS / "repairs.png"
@@ -33,20 +37,48 @@ COST = RESULTS / "cost.json"
 README = PROJECT_ROOT / "README.md"
 
 
-def publish(out_dir: Path, cohort: Cohort, path: Path = PUBLISHED) -> None:
-    """Write the records of a folder's transfer runs into one small file, without curves, and draw the harm figure.
+def tutorial_comparisons(seeds: Sequence[int], out_dir: str, data_dir: str = "build/data") -> list[Comparison]:
+    """Return what pages 3 and 4 compare with the profile ``teach``, page 3 with other seeds.
+
+    Args:
+        seeds: of page 3.
+        out_dir: the folder of the runs.
+        data_dir: the folder of archives and prepared cohorts.
+    """
+    comparisons = []
+    for page, model in (("03_fine_tuning", FineTuning), ("04_few_shot", FewShot)):
+        folders = {"out_dir": out_dir, "data_dir": data_dir}
+        values = checked_parameters(NOTEBOOKS / f"{page}.ipynb", find_profile(PROFILE, NOTEBOOKS), folders)
+        given = model.checked(values, page)
+        cohort = given.open_cohort()
+        pairs = {(given.source, given.target): None}
+        if isinstance(given, FineTuning):
+            pairs[given.second_source, given.second_target] = None
+        shots, of_page = (given.shots, seeds) if isinstance(given, FineTuning) else (given.shots_list, given.seeds)
+        options = {"shots": shots, "seeds": of_page, "setting": given.setting, "out_dir": out_dir}
+        comparisons += [Comparison(cohort, *pair, given.arms, **options) for pair in pairs]
+    return comparisons
+
+
+def publish(comparisons: Sequence[Comparison], path: Path = TUTORIAL_RECORDS) -> None:
+    """Write the records of the runs of comparisons into one small file, without curves, and draw the first one's harm.
+
+    Only these very runs count: others in the same folder, with other steps, rates or patients, are not looked at.
 
     Raises:
-        ValueError: the folder holds no transfer run on this cohort.
+        ValueError: some of the runs are not there; nothing is written.
     """
-    found = sorted((out_dir / "transfer").glob("*/*/record.json"))
-    runs = [Run(record.parent, read_json(record)) for record in found]
-    runs = [run for run in runs if run.record["parameters"]["data"]["digest"] == cohort.digest]
-    if not runs:
-        raise ValueError(f"{out_dir} holds no transfer run on the cohort {cohort.name}; run the tutorial first")
-    write_json(path, [_without_curves(run.record) for run in runs])
-    figure = draw_harm(runs, cohort)
-    _save(figure, HARM_FIGURE, read_json(path))
+    wanted = [(spec, each.cohort) for each in comparisons for spec in each.specs.values()]
+    missing = missing_runs(wanted, comparisons[0].out_dir)
+    if missing:
+        raise ValueError(f"{len(missing)} of the runs are missing in {comparisons[0].out_dir}; run the tutorial first")
+    runs = {run.folder: run.record for each in comparisons for run in each.runs.values()}
+    write_json(path, [_without_curves(runs[folder]) for folder in sorted(runs)])
+    changes = comparisons[0].changes()
+    worst, _ = changes.worst()
+    kind = " (simulated)" if changes.cohort.simulated else ""
+    title = f"{comparisons[0].title}, patient {worst}: changed against scratch, seed {changes.seed}{kind}"
+    _save(draw_harm(changes, title), HARM_FIGURE, read_json(path))
 
 
 def publish_cost(notebooks: Path, path: Path = COST) -> None:
@@ -95,27 +127,32 @@ def _save(figure: Figure, path: Path, records: Any) -> None:
         figure.savefig(temporary, metadata={"records": digest_of(records)})
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Regenerate the README's figure and table from ``results/``; with --publish, collect new records there first."""
     parser = argparse.ArgumentParser(prog="python -m riskmap publish", description=main.__doc__)
-    parser.add_argument("--publish", metavar="OUT_DIR", help="collect the records of this folder's transfer runs")
+    parser.add_argument("--publish", metavar="OUT_DIR", help="collect the records of pages 3 and 4 from these runs")
+    parser.add_argument("--seeds", type=positive, default=5, help="seeds of page 3 that are collected")
     parser.add_argument("--cost", metavar="FOLDER", help="collect how long this folder's executed notebooks took")
-    parser.add_argument("--cohort", metavar="FOLDER", default="build/data/prepared/fets2021_simulated")
     options = parser.parse_args(arguments)
-    if options.publish:
-        publish(resolve(options.publish), Cohort.open(resolve(options.cohort)))
-    if options.cost:
-        publish_cost(resolve(options.cost))
-    records = read_json(PUBLISHED)
-    _save(draw_summary(scores(records)), FIGURE, records)
-    found = Findings()
-    _save(figures.draw_repairs(found), REPAIRS_FIGURE, found.digest)
-    _save(figures.draw_twins(found), TWINS_FIGURE, found.digest)
-    readme = readme_text(README.read_text(encoding="utf-8"), records, found)
-    with atomic_path(README) as temporary:
-        temporary.write_text(readme, encoding="utf-8")
-    print(f"wrote the tables of {README.name} and the figures of {RESULTS.name}/ from its records")
+
+    def work() -> int:
+        if options.publish:
+            publish(tutorial_comparisons(range(options.seeds), options.publish))
+        if options.cost:
+            publish_cost(resolve(options.cost))
+        records = read_json(TUTORIAL_RECORDS)
+        _save(draw_summary(scores(records)), FIGURE, records)
+        found = Findings()
+        _save(draw_repairs(found), REPAIRS_FIGURE, found.digest)
+        _save(draw_twins(found), TWINS_FIGURE, found.digest)
+        readme = readme_text(README.read_text(encoding="utf-8"), records, found)
+        with atomic_path(README) as temporary:
+            temporary.write_text(readme, encoding="utf-8")
+        print(f"wrote the tables of {README.name} and the figures of {RESULTS.name}/ from its records")
+        return 0
+
+    return exit_status(work, "the same command begins again")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,18 +1,18 @@
 """Run one notebook with checked parameters: ``python -m riskmap run 03 -f smoke -p shots 2``."""
 
 import argparse
-import difflib
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from riskmap.pages.parameters import parse_text
+from riskmap.pages.values import parse_text
+from riskmap.project.choices import unknown
 from riskmap.project.commands import exit_status
 from riskmap.project.files import digest_of
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.rerun.execution import checked_parameters, declared_parameters, parameters_model, sidecar_of
+from riskmap.rerun.execution import checked_parameters, declared_parameters, pages_in, parameters_model, sidecar_of
 from riskmap.rerun.tutorial import NOTEBOOKS, find_profile, prepare_cohorts, result_texts, run_notebook
 
 OUTPUTS = PROJECT_ROOT / "build" / "reruns"
@@ -25,15 +25,15 @@ def find_notebook(text: str, folder: Path = NOTEBOOKS) -> Path:
     Raises:
         ValueError: there is none; the message names the nearest.
     """
-    there = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    named = {key: path for path in there for key in (path.name[:2], path.stem, path.name)}
+    pages = pages_in(folder)
+    there = sorted(folder.glob("*.ipynb"))
+    named = pages | {key: path for path in there for key in (path.stem, path.name)}
     if text in named:
         return named[text]
     if Path(text).is_file():
         return Path(text).resolve()
-    near = difflib.get_close_matches(text, named, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise ValueError(f"no notebook {text!r}{hint} There are {', '.join(path.stem for path in there)}, or give a path")
+    names = [*pages, *(path.stem for path in there)]
+    raise ValueError(unknown(f"no notebook {text!r}", names, text, "Give a path, or one of"))
 
 
 def output_name(notebook: Path, profile: Path | None, given: Mapping[str, Any], values: Mapping[str, Any]) -> str:

@@ -14,12 +14,12 @@ import dask
 from distributed import Client, LocalCluster, as_completed
 from tqdm import tqdm
 
-from riskmap.project.commands import exit_status
+from riskmap.project.commands import exit_status, positive
 from riskmap.project.files import write_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.project.progress import progress_bar
 from riskmap.rerun.execution import declared_parameters, sidecar_of
-from riskmap.rerun.sweep_plan import SweepPlan, Task, plan_tasks, read_plan, run_task
+from riskmap.rerun.sweep_jobs import Job, Sweep, jobs_of, read_sweep, run_job
 from riskmap.rerun.tutorial import prepare_cohorts
 
 OUTPUTS = PROJECT_ROOT / "build" / "sweeps"
@@ -30,19 +30,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_tasks(tasks: Sequence[Task], client: Client, plan: SweepPlan, threads: int) -> dict[str, str]:
-    """Run tasks on a cluster with a bar of the time left, and return the messages of those that failed by name.
+def run_jobs(jobs: Sequence[Job], client: Client, sweep: Sweep, threads: int) -> dict[str, str]:
+    """Run jobs on a cluster with a bar of the time left, and return the messages of those that failed by name.
 
-    A failure stops nothing but what needs the failed task. A task whose worker dies is run again on another.
+    A failure stops nothing but what needs the failed job. A job whose worker dies is run again on another.
     """
     futures: dict[str, Any] = {}
     try:
-        for task in tasks:
-            needed = [futures[name] for name in task.needs if name in futures]
+        for job in jobs:
+            needed = [futures[name] for name in job.needs if name in futures]
             # the first part of a key tells Dask what takes equally long: only then does an idle worker take a run over
-            key = (task.notebook.stem, task.name)
-            futures[task.name] = client.submit(
-                run_task, task, plan.time_limit, threads, *needed, key=key, retries=plan.retries, pure=False
+            key = (job.notebook.stem, job.name)
+            futures[job.name] = client.submit(
+                run_job, job, sweep.time_limit, threads, *needed, key=key, retries=sweep.retries, pure=False
             )
         names = {future.key: name for name, future in futures.items()}
         failed: dict[str, str] = {}
@@ -54,10 +54,10 @@ def run_tasks(tasks: Sequence[Task], client: Client, plan: SweepPlan, threads: i
     except KeyboardInterrupt:
         client.cancel(list(futures.values()), force=True)
         raise
-    for task in tasks:
-        lost = [name for name in task.needs if name in failed]
-        if lost and task.name in failed:
-            failed[task.name] = f"not run, since {lost[0]} failed"
+    for job in jobs:
+        lost = [name for name in job.needs if name in failed]
+        if lost and job.name in failed:
+            failed[job.name] = f"not run, since {lost[0]} failed"
     return failed
 
 
@@ -76,32 +76,32 @@ def run_sweep(
         folder: where results go; ``build/sweeps/NAME`` when not given.
         given: texts of parameters from the command line.
         scheduler: address of a running Dask scheduler; without one, workers start on this machine.
-        workers: how many of them; as many as there are cores, or tasks.
+        workers: how many of them; as many as there are cores, or jobs.
         resume: whether finished runs are left as they are.
 
     Raises:
         ValueError: the sweep, a name or a value does not fit; nothing has been run.
     """
-    plan = read_plan(path)
+    sweep = read_sweep(path)
     folder = (folder or OUTPUTS / path.stem).resolve()
-    tasks = plan_tasks(plan, folder, given or {})
-    prepare_cohorts(declared_parameters(task.notebook) | task.values for task in tasks)
-    tasks = plan_tasks(plan, folder, given or {})  # and whether the cohorts have what is asked of them
+    jobs = jobs_of(sweep, folder, given or {})
+    prepare_cohorts(declared_parameters(job.notebook) | job.values for job in jobs)
+    jobs = jobs_of(sweep, folder, given or {})  # and whether the cohorts have what is asked of them
     if not resume:
-        for task in tasks:
-            sidecar_of(task.output).unlink(missing_ok=True)
-    missing = [task for task in tasks if not task.finished()]
-    print(f"{path.stem}: {len(tasks)} runs, {len(missing)} to make", flush=True)
+        for job in jobs:
+            sidecar_of(job.output).unlink(missing_ok=True)
+    missing = [job for job in jobs if not job.finished()]
+    print(f"{path.stem}: {len(jobs)} runs, {len(missing)} to make", flush=True)
     failed: dict[str, str] = {}
     if missing:
         with ExitStack() as stack:
             client, threads = _connect(stack, scheduler, workers or min(cores(), len(missing)))
-            failed = run_tasks(missing, client, plan, threads)
+            failed = run_jobs(missing, client, sweep, threads)
     from riskmap.rerun.sweep_summary import write_summary, write_table  # loads figures, which the start can do without
 
-    table = write_table([task for task in tasks if task.name not in failed], folder)
-    write_json(folder / "sweep.json", {"swept": plan.swept, "tasks": [_entry(task, folder, failed) for task in tasks]})
-    write_summary(path.stem, table, plan.swept, failed, folder)
+    table = write_table([job for job in jobs if job.name not in failed], folder)
+    write_json(folder / "sweep.json", {"swept": sweep.swept, "jobs": [_entry(job, folder, failed) for job in jobs]})
+    write_summary(path.stem, table, sweep.swept, failed, folder)
     return failed
 
 
@@ -136,13 +136,13 @@ def _deaf_children() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _entry(task: Task, folder: Path, failed: Mapping[str, str]) -> dict[str, Any]:
+def _entry(job: Job, folder: Path, failed: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "task": task.name,
-        "notebook": task.notebook.name,
-        "parameters": task.values,
-        "executed": task.output.relative_to(folder).as_posix(),
-        "failed": failed.get(task.name),
+        "job": job.name,
+        "notebook": job.notebook.name,
+        "parameters": job.values,
+        "executed": job.output.relative_to(folder).as_posix(),
+        "failed": failed.get(job.name),
     }
 
 
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--out", type=Path, help="folder of the results (build/sweeps/NAME)")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     parser.add_argument("--scheduler", metavar="ADDRESS", help="use this running Dask cluster: tcp://host:8786")
-    parser.add_argument("--workers", type=int, help="processes on this machine (as many as cores)")
+    parser.add_argument("--workers", type=positive, help="processes on this machine (as many as cores)")
     parser.add_argument("--resume", action="store_true", help="skip the runs that are finished")
     options = parser.parse_args(arguments)
     folder = (options.out or OUTPUTS / options.sweep.stem).resolve()

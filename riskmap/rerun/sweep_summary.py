@@ -16,24 +16,24 @@ from riskmap.pages.sweep_table import PREFIX, measures_of, ranking, varied
 from riskmap.project.files import atomic_path, read_json
 from riskmap.rerun.execution import sidecar_of
 from riskmap.rerun.html_pages import STYLE
-from riskmap.rerun.sweep_plan import Task
+from riskmap.rerun.sweep_jobs import Job
 
 
-def write_table(tasks: Iterable[Task], folder: Path) -> pd.DataFrame:
-    """Write ``table.csv`` and ``table.parquet`` from the records of finished tasks, and return the table.
+def write_table(jobs: Iterable[Job], folder: Path) -> pd.DataFrame:
+    """Write ``table.csv`` and ``table.parquet`` from the records of finished jobs, and return the table.
 
-    One row is one measurement: the task, its swept parameters (``param_NAME``), then what its notebook kept. A finished
+    One row is one measurement: the job, its swept parameters (``param_NAME``), then what its notebook kept. A finished
     notebook that keeps nothing has one row.
     """
     rows = []
-    for task in tasks:
-        record = read_json(sidecar_of(task.output))
-        first = {"task": task.name, "notebook": task.notebook.stem}
-        first["executed"] = task.output.relative_to(folder).as_posix()
+    for job in jobs:
+        record = read_json(sidecar_of(job.output))
+        first = {"job": job.name, "notebook": job.notebook.stem}
+        first["executed"] = job.output.relative_to(folder).as_posix()
         first["seconds"] = record["duration_seconds"]
-        first |= {f"{PREFIX}{name}": _plain(value) for name, value in task.swept.items()}
+        first |= {f"{PREFIX}{name}": _plain(value) for name, value in job.swept.items()}
         rows += [first | row for row in record["results"] or [{}]]
-    table = pd.DataFrame(rows, columns=None if rows else ["task", "notebook", "executed", "seconds"])
+    table = pd.DataFrame(rows, columns=None if rows else ["job", "notebook", "executed", "seconds"])
     with atomic_path(folder / "table.csv") as temporary:
         table.to_csv(temporary, index=False)
     with atomic_path(folder / "table.parquet") as temporary:
@@ -45,7 +45,7 @@ def write_summary(
     title: str, table: pd.DataFrame, swept: Sequence[str], failed: Mapping[str, str], folder: Path
 ) -> Path:
     """Write ``summary.html``: what failed, a figure per varied parameter and measure, and links to the notebooks."""
-    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{table['task'].nunique()} finished runs, {len(failed)} failed; "]
+    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{table['job'].nunique()} finished runs, {len(failed)} failed; "]
     parts.append(f"varied: {html.escape(', '.join(swept) or 'nothing')}.</p>")
     if failed:
         items = [f"<dt>{html.escape(n)}</dt><dd><pre>{html.escape(text)}</pre></dd>" for n, text in failed.items()]

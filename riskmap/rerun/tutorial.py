@@ -11,32 +11,32 @@ import nbformat
 from tqdm import tqdm
 
 from riskmap.data.simulated import ensure_cohort
-from riskmap.pages.parameters import parse_text, require_known
+from riskmap.pages.values import parse_text, require_known
+from riskmap.project.choices import unknown
 from riskmap.project.commands import exit_status
-from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.paths import BUILD, NOTEBOOKS
 from riskmap.rerun.execution import (
     checked_parameters,
     declared_parameters,
     execute_notebook,
     is_finished,
+    pages_in,
     parameters_model,
     read_profile,
 )
 from riskmap.rerun.html_pages import export_all
 
-NOTEBOOKS = PROJECT_ROOT / "notebooks"
-BUILD = PROJECT_ROOT / "build"
 PROFILE = "teach"
 
 
 def find_notebooks(folder: Path, numbers: Sequence[str] | None = None) -> list[Path]:
     """Return the tutorial's notebooks in order, or those whose number (``02``) is asked for."""
-    found = {path.name[:2]: path for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    found = pages_in(folder)
     if not found:
         raise ValueError(f"no notebooks in {folder}")
-    unknown = sorted(set(numbers or []) - set(found))
-    if unknown:
-        raise ValueError(f"no notebook {', '.join(unknown)}; there are {', '.join(found)}")
+    lacking = sorted(set(numbers or []) - set(found))
+    if lacking:
+        raise ValueError(f"no notebook {', '.join(lacking)}; there are {', '.join(found)}")
     return [path for number, path in found.items() if not numbers or number in numbers]
 
 
@@ -48,7 +48,7 @@ def find_profile(name: str, folder: Path) -> Path:
     if Path(name).is_file():
         return Path(name)
     known = sorted(path.stem for path in named.parent.glob("*.yaml"))
-    raise ValueError(f"no profile {name!r}; there are {', '.join(known)}, or give the path of a YAML file")
+    raise ValueError(unknown(f"no profile {name!r}", known, name, "Give the path of a YAML file, or one of"))
 
 
 def build_folder(profile: Path) -> Path:
@@ -122,6 +122,8 @@ def run_tutorial(
     Every name and value is checked before the first notebook starts (ValueError).
     """
     siblings = find_notebooks(notebooks[0].parent)
+    for copy in sorted(set(notebooks[0].parent.glob("[0-9][0-9]_*.ipynb")) - set(siblings)):
+        print(f"{copy.name} is no page of the tutorial and is left out; python -m riskmap run {copy.stem} runs it")
     read_profile(profile, siblings)
     parameters = share_parameters(notebooks, given)
     prepare_cohorts(declared_parameters(n) | checked_parameters(n, profile, parameters[n]) for n in notebooks)

@@ -1,7 +1,4 @@
-"""Where and how precisely to compute: the device, the number format of the network's pass, the threads."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Where and how precisely to compute: the device, and the number format of the network's pass."""
 
 import torch
 
@@ -58,18 +55,3 @@ def _computes_in_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Compute with ``count`` threads inside the block.
-
-    The order of a sum depends on the number of threads, so a run that fixes it gives the same numbers alone and
-    beside others.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

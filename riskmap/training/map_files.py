@@ -19,8 +19,9 @@ from riskmap.leep import LeepStatistics
 from riskmap.project.files import alone_with, atomic_path, digest_of, read_json, sha256_of_file, write_json
 from riskmap.project.progress import progress_bar
 from riskmap.project.sources import package_code
+from riskmap.project.workers import torch_threads
 from riskmap.risk import TransferRiskMap
-from riskmap.training.device import choose_precision, torch_threads
+from riskmap.training.device import choose_precision
 from riskmap.training.prediction import predict_probabilities
 
 

@@ -19,9 +19,10 @@ from riskmap.data.cohort import Cohort, Task
 from riskmap.project.files import alone_with, atomic_path, digest_of, read_json
 from riskmap.project.progress import progress_bar
 from riskmap.project.sources import package_code
+from riskmap.project.workers import torch_threads
 from riskmap.training.arms import get_arm
 from riskmap.training.config import NetworkConfig, PatchConfig, SourceSpec, TrainingConfig, TransferSpec
-from riskmap.training.device import choose_device, torch_threads
+from riskmap.training.device import choose_device
 from riskmap.training.making import Made, make_source, make_transfer
 from riskmap.training.networks import SegmentationNetwork, build_network, load_weights, save_weights
 from riskmap.training.record import write_record

@@ -1,4 +1,4 @@
-"""What a sweep runs: a YAML file of parameters to combine, and the tasks that come of it."""
+"""What a sweep runs: a YAML file of parameters to combine, and the jobs that come of it."""
 
 import os
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from riskmap.pages.parameters import parse_text, require_known
+from riskmap.pages.values import parse_text, require_known
 from riskmap.project.files import digest_of
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.project.yaml_files import read_yaml
@@ -20,7 +20,7 @@ from riskmap.rerun.tutorial import NOTEBOOKS, find_profile
 Points = dict[str, list[Any]]
 
 
-class SweepPlan(BaseModel):
+class Sweep(BaseModel):
     """The content of a sweep's file.
 
     Every combination of ``grid`` is run with every row of ``zip`` (lists of one length, taken side by side); the
@@ -38,7 +38,7 @@ class SweepPlan(BaseModel):
     retries: int = Field(0, ge=0, le=10, description="how often a failed notebook is run again")
 
     @model_validator(mode="after")
-    def _check_lists(self) -> "SweepPlan":
+    def _check_lists(self) -> "Sweep":
         lengths = {name: len(values) for name, values in self.zip.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"the lists of zip must have one length, got {lengths}")
@@ -64,7 +64,7 @@ class SweepPlan(BaseModel):
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """One notebook with one set of values.
 
     Args:
@@ -72,7 +72,7 @@ class Task:
         notebook: what is run.
         values: the checked parameters.
         swept: those of them that the sweep varies.
-        needs: names of the tasks that must be finished first.
+        needs: names of the jobs that must be finished first.
         output: the executed notebook.
     """
 
@@ -88,63 +88,63 @@ class Task:
         return is_finished(self.notebook, self.output, None, self.values)
 
 
-def read_plan(path: Path) -> SweepPlan:
+def read_sweep(path: Path) -> Sweep:
     """Read a sweep's file.
 
     Raises:
         ValueError: no such file, or its content is no sweep; the message names what is wrong.
     """
-    return read_yaml(path, SweepPlan)
+    return read_yaml(path, Sweep)
 
 
-def plan_tasks(plan: SweepPlan, folder: Path, given: Mapping[str, str]) -> list[Task]:
-    """Return the tasks of a sweep, each once, a needed one before what needs it; all values are checked.
+def jobs_of(sweep: Sweep, folder: Path, given: Mapping[str, str]) -> list[Job]:
+    """Return the jobs of a sweep, each once, a needed one before what needs it; all values are checked.
 
     Args:
-        plan: the sweep.
+        sweep: the sweep.
         folder: the sweep's folder; executed notebooks lie in ``notebooks`` below it.
-        given: texts from the command line; they win over the plan's ``parameters``.
+        given: texts from the command line; they win over the sweep's ``parameters``.
 
     Raises:
         ValueError: a notebook, a name or a value that does not fit.
     """
-    chain = [find_notebook(text) for text in plan.notebooks]
+    chain = [find_notebook(text) for text in sweep.notebooks]
     models = {notebook: parameters_model(notebook) for notebook in chain}
     known = {name for model in models.values() for name in model.model_fields}
-    for name in [*plan.swept, *plan.parameters, *given]:
+    for name in [*sweep.swept, *sweep.parameters, *given]:
         require_known(name, known, "the sweep")
-    fixed_twice = sorted(set(given) & set(plan.swept))
+    fixed_twice = sorted(set(given) & set(sweep.swept))
     if fixed_twice:
         raise ValueError(f"{', '.join(fixed_twice)}: the sweep varies it, so the command line cannot fix it")
-    profile = find_profile(plan.profile, NOTEBOOKS) if plan.profile else None
-    tasks: dict[str, Task] = {}
-    for point in plan.points():
+    profile = find_profile(sweep.profile, NOTEBOOKS) if sweep.profile else None
+    jobs: dict[str, Job] = {}
+    for point in sweep.points():
         before: tuple[str, ...] = ()
         for notebook in chain:
             fields = models[notebook].model_fields
             texts = {name: parse_text(name, text, models[notebook]) for name, text in given.items() if name in fields}
             # runs side by side are the sweep's own affair
-            wanted = {"jobs": 1, **plan.parameters, **texts, **point}
+            wanted = {"jobs": 1, **sweep.parameters, **texts, **point}
             values = checked_parameters(notebook, profile, {n: v for n, v in wanted.items() if n in fields})
             # the place of the project must not count, or a sweep's names would differ between machines
             place = notebook.relative_to(PROJECT_ROOT) if notebook.is_relative_to(PROJECT_ROOT) else notebook
             name = f"{notebook.stem}_{digest_of({'notebook': place.as_posix(), 'values': values})}"
             swept = {name: value for name, value in point.items() if name in fields}
             output = folder / "notebooks" / f"{name}.ipynb"
-            tasks.setdefault(name, Task(name, notebook, values, swept, before, output))
+            jobs.setdefault(name, Job(name, notebook, values, swept, before, output))
             before = (name,)
-    return list(tasks.values())
+    return list(jobs.values())
 
 
-def run_task(task: Task, time_limit: float, threads: int, *needed: str) -> str:
-    """Run one task in a worker and return its name; ``needed`` are the names of what had to be there.
+def run_job(job: Job, time_limit: float, threads: int, *needed: str) -> str:
+    """Run one job in a worker and return its name; ``needed`` are the names of what had to be there.
 
-    A task whose worker died later is asked for again, so what is finished is left as it is.
+    A job whose worker died later is asked for again, so what is finished is left as it is.
 
     Raises:
         NotebookError: the notebook failed or took too long.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for the kernel, which is a process of its own
-    if not task.finished():
-        execute_notebook(task.notebook, task.output, None, task.values, time_limit=time_limit)
-    return task.name
+    if not job.finished():
+        execute_notebook(job.notebook, job.output, None, job.values, time_limit=time_limit)
+    return job.name

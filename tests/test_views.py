@@ -42,16 +42,19 @@ def test_numbers_are_those_of_the_label_and_of_the_rest_of_the_brain(view):
     assert np.isnan(describe_view(empty, statistics_of(view))["softmax in the label"])
 
 
-def test_row_shows_the_slice_that_is_asked_for(view):
-    figure = Figure()
-    axes = figure.subplots(1, 4)
-    hardness = hardness_of(view, statistics_of(view))
-    plot_source_row(axes, view, view, hardness, 0, titles=("A:X", "B:Y"), top=1.0)
+def test_a_row_shows_the_source_at_home_and_on_the_target(view):
+    def row(home, target, height):
+        axes = Figure().subplots(1, 4)
+        hardness = hardness_of(view, statistics_of(view))[..., height]
+        plot_source_row(axes, home, target, hardness, titles=("A:X", "B:Y"), top=1.0)
+        return axes, [ax.images[0].get_array() for ax in axes]
+
+    # the voxel without brain is grey in the upper slice alone
+    low, high = ((view.image[..., z], 1 - view.probabilities[z, 0].numpy(), view.labels[..., z]) for z in (0, 1))
+    axes, pictures = row(low, high, 1)
     assert [ax.get_title() for ax in axes] == ["source on A:X", "B:Y", "source on B:Y", "hardness h"]
     assert axes[3].get_xlabel() == "dark 0, bright 1 nats"
-    low = axes[3].images[0].get_array().copy()
-    for ax in axes:
-        ax.clear()
-    plot_source_row(axes, view, view, hardness, 1, titles=("A:X", "B:Y"), top=1.0)
-    # the voxel without brain is grey in the upper slice alone
-    assert not np.array_equal(low, axes[3].images[0].get_array())
+    _, swapped = row(high, low, 0)
+    np.testing.assert_array_equal(pictures[0], swapped[2])
+    np.testing.assert_array_equal(pictures[2], swapped[0])
+    assert not any(np.array_equal(one, two) for one, two in zip(pictures, swapped, strict=True))

@@ -1,0 +1,125 @@
+"""By which choices an archive is prepared: size of the volumes, who is taken, and who goes to which part."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data_scripts.archives.geometry import box_shape
+from data_scripts.archives.layout import Layout, SubjectFiles
+from data_scripts.archives.split import split_by_site
+from riskmap.data.cohort import PARTS
+
+DEFAULT_BOX_MM = (192.0, 224.0, 176.0)
+DEFAULT_SPLIT = (12, 4, 8, 4, 12)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The choices by which an archive is prepared.
+
+    Args:
+        spacing: voxel size in mm, > 0.
+        box: size of the prepared volumes in mm; each a multiple of 8 voxels.
+        split: relative sizes of the parts in ``PARTS``, each >= 1; all scans of a patient go to one part.
+        seed: seed of the split.
+        source_sites: for transfer across sites: subjects of these sites alone fill the source's parts, all others the
+            target's, each group in the shares of its own parts; empty: sites are mixed.
+        sites: prepare subjects of these sites alone; empty: of all.
+        subjects: prepare these alone: names, or one number that counts from the archive's first; empty: all.
+        unsplit: put all subjects into this part and leave the other parts empty, for patients that are looked at and
+            not trained on; one subject is enough. Empty: split.
+
+    Raises:
+        ValueError: if a choice is out of range, or ``unsplit`` and ``source_sites`` are both given.
+    """
+
+    spacing: float = 2.0
+    box: Sequence[float] = DEFAULT_BOX_MM
+    split: Sequence[int] = DEFAULT_SPLIT
+    seed: int = 0
+    source_sites: Sequence[str] = ()
+    sites: Sequence[str] = ()
+    subjects: Sequence[str] = ()
+    unsplit: str = ""
+
+    def __post_init__(self) -> None:
+        box_shape(self.box, self.spacing)
+        if len(self.split) != len(PARTS) or min(self.split) < 1:
+            raise ValueError(f"split must be {len(PARTS)} whole numbers >= 1 ({', '.join(PARTS)}), got {self.split}")
+        if self.unsplit and self.source_sites:
+            raise ValueError(
+                "unsplit leaves the source's parts empty, so source_sites cannot fill them: give one of both"
+            )
+        if self.unsplit and self.unsplit not in PARTS:
+            raise ValueError(f"unsplit must be one of {', '.join(PARTS)}, got {self.unsplit!r}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels of the prepared volumes along X, Y, Z."""
+        return box_shape(self.box, self.spacing)
+
+    def parameters(self, layout: Layout) -> dict[str, Any]:
+        """Return what a prepared folder remembers of its making, as JSON: a call that differs in it is refused."""
+        parameters: dict[str, Any] = {
+            "layout": layout.name,
+            "spacing": float(self.spacing),
+            "box": [float(length) for length in self.box],
+        }
+        if not self.unsplit:
+            parameters["split"] = [int(size) for size in self.split]
+        parameters["seed"] = int(self.seed)
+        # only where they are used: folders that were prepared before the options existed stay valid
+        optional = {
+            "source_sites": sorted(set(self.source_sites)),
+            "sites": sorted(set(self.sites)),
+            "subjects": list(self.subjects),
+            "unsplit": self.unsplit,
+            "described": layout.fingerprint,
+        }
+        return parameters | {name: choice for name, choice in optional.items() if choice}
+
+    def select(self, found: Sequence[SubjectFiles]) -> list[SubjectFiles]:
+        """Keep the subjects of the chosen sites, then those that are named or the first ones.
+
+        Raises:
+            ValueError: if a site or a name is unknown, or nothing is left.
+        """
+        is_count = _is_count(self.subjects)
+        _require_known("sites", self.sites, {files.site for files in found})
+        _require_known("subjects", () if is_count else self.subjects, {files.subject for files in found})
+        chosen = [files for files in found if not self.sites or files.site in self.sites]
+        if is_count:
+            chosen = chosen[: int(self.subjects[0])]
+        elif self.subjects:
+            chosen = [files for files in chosen if files.subject in self.subjects]
+        if not chosen:
+            raise ValueError("no labelled subject of the archive is left to prepare; choose other sites or subjects")
+        return chosen
+
+    def deal_out(self, sound: Sequence[SubjectFiles]) -> dict[str, list[str]]:
+        """Deal the patients out to ``PARTS`` and give each part all scans, by name, of its patients.
+
+        Raises:
+            ValueError: if there are fewer patients than parts that need one, or ``source_sites`` does not fit them.
+        """
+        if self.unsplit:
+            if not sound:
+                raise ValueError("no subject is sound")
+            return {part: [files.subject for files in sound] if part == self.unsplit else [] for part in PARTS}
+        scans: dict[str, list[SubjectFiles]] = {}
+        for files in sound:
+            scans.setdefault(files.patient or files.subject, []).append(files)
+        sites = {patient: several[0].site for patient, several in scans.items()}
+        parts = split_by_site(sites, self.split, self.seed, self.source_sites)
+        return {part: [files.subject for patient in dealt for files in scans[patient]] for part, dealt in parts.items()}
+
+
+def _is_count(subjects: Sequence[str]) -> bool:
+    return not isinstance(subjects, str) and len(subjects) == 1 and str(subjects[0]).isdecimal()
+
+
+def _require_known(kind: str, wanted: Sequence[str], known: set[str]) -> None:
+    unknown = [wanted] if isinstance(wanted, str) else sorted(set(wanted) - known)
+    if unknown:
+        some = ", ".join(sorted(known)[:20])
+        raise ValueError(f"{kind} must be a list of those in the archive ({some}), got {', '.join(unknown)}")

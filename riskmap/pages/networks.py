@@ -1,0 +1,44 @@
+"""The networks that a page can be given: by a name, or as a YAML file of the reader's own."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from riskmap.project.choices import unknown
+from riskmap.project.paths import resolve
+from riskmap.project.yaml_files import read_yaml
+from riskmap.training.config import NETWORKS, NetworkConfig, PatchConfig, choose_dimensions
+
+
+class NetworkFile(BaseModel):
+    """What the YAML file of a network holds.
+
+    Args:
+        spatial_dims: 2 for slices, 3 for volumes.
+        channels: feature maps per resolution level of the U-Net.
+        patch_size: side in voxels of the cubes that volumes are cut into, a multiple of ``2 ** (levels - 1)``.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    spatial_dims: Literal[2, 3]
+    channels: list[Annotated[int, Field(ge=1)]] = Field(min_length=2)
+    patch_size: int = Field(PatchConfig.size, ge=2, le=1024)
+
+
+def named_network(name: str) -> tuple[NetworkConfig, PatchConfig | None]:
+    """Return the network of a name in ``NETWORKS`` or of a YAML file, and for volumes how they are cut.
+
+    Args:
+        name: a name, or the path of a file that ends in ``.yaml``, relative to the project's root.
+
+    Raises:
+        ValueError: there is no such network, or the file does not describe one.
+    """
+    if name in NETWORKS:
+        return NETWORKS[name]
+    if Path(name).suffix not in (".yaml", ".yml"):
+        raise ValueError(unknown(f"unknown network {name!r}", [*NETWORKS, "FILE.yaml"], name, "There are"))
+    described = read_yaml(resolve(name), NetworkFile)
+    return choose_dimensions(described.spatial_dims, described.channels, described.patch_size)

@@ -1,0 +1,194 @@
+"""What every page does with its parameters: it checks them, each alone and all together, and opens what they name."""
+
+import ast
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from riskmap.data.cohort import Cohort, CohortError, Task
+from riskmap.data.simulated import DEFAULT_COHORTS, ensure_cohort, has_cohort
+from riskmap.pages.knobs import one_of
+from riskmap.pages.values import ParameterError, problem_of, require_known
+from riskmap.project.machine import versions
+from riskmap.project.paths import resolve
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
+
+    from riskmap.training.config import Setting
+
+# papermill writes this line above the values that it puts into a notebook
+INJECTED_MARK = "# Parameters"
+# the parameters that a setting is made of, where a page has them
+_OF_SETTING = ("steps", "learning_rate", "source_steps", "source_learning_rate", "source_seed", "device", "precision")
+
+
+class Parameters(BaseModel):
+    """The parameters of a page; types are strict, since papermill passes whatever it is given."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    # the parts of the cohort's split that the notebook reads
+    needs_parts: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any], where: str) -> Self:
+        """Return the parameters, with defaults for those that are not in ``values``.
+
+        Raises:
+            ParameterError: an unknown name, a wrong type, a value out of range, or values that do not go together.
+        """
+        for name in values:
+            require_known(name, cls.model_fields, where)
+        try:
+            parameters = cls.model_validate(dict(values))
+        except ValidationError as error:
+            problems = [problem_of(detail, cls, values) for detail in error.errors()]
+            raise ParameterError("; ".join(dict.fromkeys(problems))) from error
+        parameters.check_together()
+        return parameters
+
+    @classmethod
+    def check(cls, namespace: Mapping[str, Any]) -> Self:
+        """Check a notebook from within, where papermill has been, and return its parameters: ``Page.check(globals())``.
+
+        Papermill puts any name into a notebook, without a word. What it put in is found in the history of the kernel. A
+        profile serves all notebooks, so a name that only another one declares is printed and left unused.
+
+        Raises:
+            ParameterError: as :meth:`checked`, or the notebook's own cell lacks a parameter.
+        """
+        lacking = [name for name in cls.model_fields if name not in namespace]
+        if lacking:
+            raise ParameterError(f"the parameters cell lacks {', '.join(lacking)}")
+        unused = [name for name in injected_names(namespace.get("In", ())) if name not in cls.model_fields]
+        elsewhere = {name for model in _all_pages(Parameters) for name in model.model_fields}
+        for name in set(unused) - elsewhere:
+            require_known(name, cls.model_fields, "what papermill was given")
+        if unused:
+            print(f"Not used on this page: {', '.join(unused)}")
+        return cls.checked({name: namespace[name] for name in cls.model_fields}, "the parameters cell")
+
+    @property
+    def setting(self) -> "Setting":
+        """What all runs of the page share, whatever their arm: the network, steps, rates, device and precision."""
+        from riskmap.pages.networks import named_network  # these load torch, which a front end can do without
+        from riskmap.training.config import Setting
+
+        network, patches = named_network(getattr(self, "network", "slices"))
+        given = {name: getattr(self, name) for name in _OF_SETTING if name in type(self).model_fields}
+        return Setting(network, patches, **given)
+
+    def open_cohort(self, parameter: str = "cohort") -> Cohort:
+        """Open the cohort that a parameter names; a default one that is missing is simulated and prepared first."""
+        return Cohort.open(ensure_cohort(getattr(self, parameter), self.data_dir))
+
+    def show_versions(self) -> "Markdown":
+        """Return the versions of Python and the libraries as one line, for the end of a page's import cell."""
+        from IPython.display import Markdown
+
+        return Markdown(" · ".join(f"{name} {number}" for name, number in versions().items()))
+
+    def check_together(self) -> None:
+        """Check what no single value can tell: pairs, and what the cohort has when it is there already."""
+        cohort = self._cohort()
+        elsewhere = bool(getattr(self, "source_cohort", ""))
+        of_source = self._cohort("source_cohort") if elsewhere else cohort
+        tasks = {"source": of_source, "target": cohort, "second_source": of_source, "second_target": cohort}
+        target_parts = tuple(part for part in self.needs_parts if not (elsewhere and part.startswith("source")))
+        self._check_parts(cohort, target_parts, "cohort")
+        if elsewhere:
+            self._check_parts(of_source, ("source_train", "source_val"), "source_cohort")
+        try:
+            for name, asked in tasks.items():
+                if asked is not None and hasattr(self, name):
+                    Task.parse(getattr(self, name)).check(asked)
+        except CohortError as error:
+            raise ParameterError(f"parameter {name}: {error}") from error
+        if elsewhere:
+            # one task in two cohorts is a pair
+            self._check_shots(cohort)
+            return
+        for source, target in (("source", "target"), ("second_source", "second_target")):
+            if hasattr(self, source) and hasattr(self, target):
+                self._check_pair(source, target, cohort)
+        self._check_shots(cohort)
+
+    def _check_parts(self, cohort: Cohort | None, parts: tuple[str, ...], parameter: str) -> None:
+        try:
+            for part in parts if cohort is not None else ():
+                cohort.part(part)
+        except CohortError as error:
+            raise ParameterError(f"parameter {parameter}: {error}") from error
+
+    def _check_pair(self, source: str, target: str, cohort: Cohort | None) -> None:
+        task, other = Task.parse(getattr(self, source)), Task.parse(getattr(self, target))
+        if task != other or self._across_sites(cohort):
+            return
+        near = ""
+        if cohort is not None:
+            choices = [str(Task(modality, other.target)) for modality in cohort.modalities if modality != task.modality]
+            near = f"; {source} could be {', '.join(choices)}"
+        raise ParameterError(
+            f"parameters {source} and {target} are the same task {task}: nothing is transferred, unless the cohort "
+            f"takes them from different sites{near}"
+        )
+
+    def _across_sites(self, cohort: Cohort | None) -> bool:
+        if cohort is None:
+            recipe = DEFAULT_COHORTS.get(getattr(self, "cohort", ""))
+            # of a cohort that is not there yet and has no recipe nothing is known
+            return recipe is None or "--source-sites" in recipe.prepare_options
+        seen = {cohort.sites[patient] for patient in cohort.part("source_train")}
+        return seen.isdisjoint(cohort.sites[patient] for patient in cohort.part("target_train"))
+
+    def _check_shots(self, cohort: Cohort | None) -> None:
+        if cohort is None or "target_train" not in self.needs_parts:
+            return
+        pool = len(cohort.part("target_train"))
+        for name in ("shots", "shots_list"):
+            asked = getattr(self, name, 1)
+            if max(asked) > pool if isinstance(asked, list) else asked > pool:
+                raise ParameterError(
+                    f"parameter {name} (patients) must be at most {pool}, the target training patients of "
+                    f"{cohort.name}, got {asked}; the nearest is {pool}"
+                )
+
+    def _cohort(self, parameter: str = "cohort") -> Cohort | None:
+        """Return the prepared cohort when it is there already; a notebook makes a default one later."""
+        if not {parameter, "data_dir"} <= set(type(self).model_fields):
+            return None
+        name = getattr(self, parameter)
+        folder = resolve(self.data_dir) / "prepared" / name
+        if folder.is_dir():
+            try:
+                return Cohort.open(folder) if has_cohort(name, self.data_dir) else None
+            except CohortError as error:
+                raise ParameterError(f"parameter {parameter}: {error}") from error
+        neighbours = [path.parent.name for path in folder.parent.glob("*/manifest.json")]
+        try:
+            one_of(name, sorted({*DEFAULT_COHORTS, *neighbours}), "cohort")
+        except ValueError as error:
+            raise ParameterError(
+                f"parameter {parameter}: {error}. "
+                f"Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}"
+            ) from error
+        return None
+
+
+def injected_names(history: Iterable[str]) -> list[str]:
+    """Return the names that papermill has put into a notebook, by the cells that its kernel has run."""
+    found: dict[str, None] = {}
+    for cell in history:
+        if not cell.startswith(INJECTED_MARK):
+            continue
+        for statement in ast.parse(cell).body:
+            if isinstance(statement, ast.Assign):
+                found |= dict.fromkeys(target.id for target in statement.targets if isinstance(target, ast.Name))
+    return list(found)
+
+
+def _all_pages(base: type[Parameters]) -> Iterable[type[Parameters]]:
+    for page in base.__subclasses__():
+        yield page
+        yield from _all_pages(page)

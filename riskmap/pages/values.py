@@ -1,0 +1,93 @@
+"""From texts and anything else that a notebook is given to values of the declared types, or to a message."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from riskmap.project.choices import did_you_mean, unknown
+
+
+class ParameterError(ValueError):
+    """A notebook was given what it does not take; the message names it, and the nearest valid choice."""
+
+
+def require_known(name: str, known: Iterable[str], where: str) -> None:
+    """Raise ParameterError unless ``name`` is one of the ``known`` parameters; ``where`` says where it stood."""
+    names = sorted(known)
+    if name not in names:
+        raise ParameterError(unknown(f"unknown parameter {name!r} in {where}", names, name, "Declared"))
+
+
+def parse_text(name: str, text: str, model: type[BaseModel]) -> Any:
+    """Turn the text of a command line into a value of the type that ``model`` gives to ``name``.
+
+    Raises:
+        ParameterError: no such parameter, or the text is no such value.
+    """
+    require_known(name, model.model_fields, "the command line")
+    kind = model.model_fields[name].annotation
+    if kind is str or (get_origin(kind) is Literal and isinstance(get_args(kind)[0], str)):
+        return text
+    try:
+        # YAML reads 1e-3 as text, so numbers are read by Python
+        return float(text) if kind is float else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ParameterError(f"parameter {name} must be {_kind(kind)}, got {text!r}") from error
+
+
+def problem_of(detail: ErrorDetails, model: type[BaseModel], values: Mapping[str, Any]) -> str:
+    """Say in one line which parameter is wrong, what is allowed, and what is nearest."""
+    name = str(detail["loc"][0])
+    knob, given, context = model.model_fields[name], values[name], detail.get("ctx", {})
+    unit = (knob.json_schema_extra or {}).get("unit")
+    subject = f"parameter {name} ({unit})" if unit else f"parameter {name}"
+    within = f" in {given!r}" if len(detail["loc"]) > 1 else ""
+    if detail["type"] == "value_error":
+        return f"{subject}: {context['error']}{within}"
+    for key, words in (("ge", "at least"), ("le", "at most"), ("gt", "above"), ("lt", "below")):
+        if key in context:
+            near = f"; the nearest is {context[key]}" if key in ("ge", "le") else ""
+            return f"{subject} must be {words} {context[key]}, got {detail['input']!r}{within}{near}"
+    if context.get("min_length", 1) > 1:
+        return f"{subject} must hold at least {context['min_length']}, got {given!r}"
+    if "min_length" in context:
+        return f"{subject} must not be empty"
+    if detail["type"] in ("literal_error", "string_pattern_mismatch"):
+        allowed = [str(choice) for choice in get_args(knob.annotation)] or ["auto", "cpu", "mps", "cuda", "cuda:0"]
+        return f"{subject} must be one of {', '.join(allowed)}, got {given!r}{did_you_mean(str(given), allowed)}"
+    return f"{subject} must be {_kind(knob.annotation)}, got {given!r}{_converted(given, knob.annotation)}"
+
+
+def _converted(given: Any, kind: Any) -> str:
+    """Suggest the value that a text was meant to be, as papermill and YAML leave many as text."""
+    if isinstance(given, str) and kind is float:
+        try:
+            return f"; did you mean {float(given)}? (in YAML, write 1.0e-3, not 1e-3)"
+        except ValueError:
+            return ""
+    if isinstance(given, str) and kind is not str:
+        try:
+            meant = yaml.safe_load(given)
+        except yaml.YAMLError:
+            return ""
+        matches = isinstance(meant, get_origin(kind) or kind) and not (kind is int and isinstance(meant, bool))
+        hint = f"; did you mean {meant!r}? (papermill -p leaves lists as text; use -y or a profile)"
+        return (hint if isinstance(meant, list) else f"; did you mean {meant!r}?") if matches else ""
+    if isinstance(given, float) and kind is int and given.is_integer():
+        return f"; did you mean {int(given)}?"
+    if kind is str:
+        return f"; did you mean {str(given)!r}?"
+    if get_origin(kind) is list and not isinstance(given, list):
+        return f"; did you mean {[given]!r}?"
+    return ""
+
+
+def _kind(kind: Any) -> str:
+    """Name a type in words, with the Python name that stands in the parameters cell."""
+    if get_origin(kind) is list or kind is list:
+        return "a list (list)"
+    words = {int: "a whole number (int)", float: "a number (float)", bool: "true or false (bool)", str: "text (str)"}
+    return words.get(kind, "a value of the declared type")
