@@ -135,7 +135,7 @@ def main(cohort: str = "fets2021_simulated") -> None:
     prepared = Cohort.open(ensure_cohort(cohort, "build/data"))
     with tempfile.TemporaryDirectory() as folder:
         explorers = make_explorers(prepared, Path(folder))
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"explorer": name, "dragged": DRAGGED[name], **measure_explorer(explorer, DRAGGED[name])}
             for name, explorer in explorers.items()
         ]

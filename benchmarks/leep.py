@@ -102,8 +102,8 @@ def peak_bytes(process: int | str = "self") -> int:
     """Return the highest resident size of this process so far, on Linux of any process by its number."""
     # on Linux ru_maxrss keeps the parent's peak across fork and exec, so the kernel's own mark is read
     status = Path(f"/proc/{process}/status")
-    if status.exists():
-        return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])
+    if status.exists() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return 1024 * int(found[1])
     # bytes on macOS, kibibytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 

@@ -4,6 +4,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from monai.losses import DiceCELoss
@@ -41,8 +42,8 @@ def compare(batch: int, num_classes: int, spatial: tuple[int, ...], rounds: int)
     steps: dict[tuple[str, bool], Callable[[], Tensor]] = {("DiceCELoss", False): lambda: monai(logits, labels)}
     for name in NORMALIZATIONS:
         criterion = RiskWeightedLoss(name)
-        steps[name, True] = lambda criterion=criterion: criterion(logits, labels, weights)
-    steps["pixels", False] = lambda: criterion(logits, labels)
+        steps[name, True] = partial(criterion, logits, labels, weights)
+    steps["pixels", False] = partial(RiskWeightedLoss("pixels"), logits, labels)
 
     seconds: dict[tuple[str, bool], list[float]] = {key: [] for key in steps}
     order, shuffler = list(steps), random.Random(0)

@@ -1,7 +1,7 @@
 """Runs and records that nobody made: results of the right form for explorers to show, in benchmarks and tests."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ def make_run(folder: Path, cohort: Cohort, task: Task, seed: int) -> Run:
         overlap, size = ((prediction > 0) & (truth > 0)).sum(), (prediction > 0).sum() + (truth > 0).sum()
         patients[subject] = {"dice": [float(2 * overlap / max(size, 1))], "empty": [False]}
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / "predictions.npz", **predictions)
+    np.savez_compressed(folder / "predictions.npz", **cast(dict[str, Any], predictions))
     return Run(folder, {"results": {"patients": patients}})
 
 

@@ -69,8 +69,8 @@ def run_step(case: Case) -> None:
     """Prepare the archive in the case's folder, or stream over what was prepared there."""
     folder = Path(case.folder)
     if case.step == "prepare":
-        choices = {"spacing": case.spacing, "box": case.box, "jobs": case.jobs, "unsplit": "target_test"}
-        prepare(folder / "archive", folder / "prepared", **choices)
+        choices: dict[str, Any] = {"spacing": case.spacing, "box": case.box, "unsplit": "target_test"}
+        prepare(folder / "archive", folder / "prepared", jobs=case.jobs, **choices)
         return
     cohort = Cohort.open(folder / "prepared")
     config, patches = choose_dimensions(case.spatial_dims, patch_size=96)

@@ -23,10 +23,8 @@ import papermill
 import yaml
 
 from benchmarks import report
-from riskmap.project.paths import resolve
-from riskmap.rerun.execution import CurrentInterpreter, read_profile
-from riskmap.rerun.sweep import cores
-from riskmap.rerun.tutorial import NOTEBOOKS, find_profile, prepare_cohorts
+from riskmap.data.simulated import ensure_cohort
+from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, resolve
 
 NOTEBOOK = NOTEBOOKS / "01_source_pretraining.ipynb"
 RUNS = 12
@@ -41,7 +39,6 @@ def run_loop(values: dict[str, Any], folder: Path, seeds: Iterable[int] = range(
             str(folder / f"{seed}.ipynb"),
             values | {"source_seed": seed, "out_dir": str(folder / "runs")},
             kernel_name="python3",
-            kernel_manager_class=CurrentInterpreter,
             cwd=str(NOTEBOOKS),
             progress_bar=False,
         )
@@ -68,10 +65,14 @@ def run_sweep(values: dict[str, Any], folder: Path) -> None:
     }
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(plan), encoding="utf-8")
-    options = ["--out", str(folder / "out"), "--workers", str(WORKERS)]
-    subprocess.run(
-        [sys.executable, "-m", "riskmap.rerun.sweep", str(path), *options], check=True, stdout=subprocess.DEVNULL
-    )
+    command = [sys.executable, "-m", "riskmap", "sweep", str(path)]
+    command += ["--out", str(folder / "out"), "--workers", str(WORKERS)]
+    subprocess.run(command, check=True, cwd=PROJECT_ROOT, stdout=subprocess.DEVNULL)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor_seconds() -> float:
@@ -92,9 +93,9 @@ def measure(name: str, run: Callable[[dict[str, Any], Path], None], values: dict
 
 def main() -> None:
     """Run all three and report how many times faster than the loop the others are."""
-    profile = read_profile(find_profile("smoke", NOTEBOOKS), NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    profile = yaml.safe_load((NOTEBOOKS / "profiles" / "smoke.yaml").read_text(encoding="utf-8"))
     values = {name: profile[name] for name in ("cohort", "source_steps")}
-    prepare_cohorts([values])
+    ensure_cohort(values["cohort"])
     seconds = measure("loop", run_loop, values)
     seconds |= measure(f"{WORKERS} loops", run_loops, values) | measure("sweep", run_sweep, values)
     row = {"runs": RUNS, "cores": cores(), "workers": WORKERS, **seconds}

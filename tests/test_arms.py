@@ -231,5 +231,5 @@ def test_the_plain_strategy_is_none():
 
 
 def test_an_unknown_arm_is_named():
-    with pytest.raises(ValueError, match="unknown arm 'magic'. Allowed: scratch, fine_tune"):
+    with pytest.raises(ValueError, match=r"unknown arm 'magic'\. Allowed: scratch, fine_tune"):
         get_arm("magic")

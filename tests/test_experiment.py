@@ -7,17 +7,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from riskmap.data.cohort import Cohort
 from riskmap.experiment import figures, tables
 from riskmap.experiment import run as experiment_module
-from riskmap.experiment.count_harm import CHURN, harm_cases, mean_over_seeds, table_from_json, table_to_json
+from riskmap.experiment.changes import Changes
+from riskmap.experiment.count_harm import (
+    CHURN,
+    harm_cases,
+    harm_tables,
+    mean_over_seeds,
+    table_from_json,
+    table_to_json,
+)
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.plan import ARMS_WITH_OWN_RATE, Block, Pair
 from riskmap.experiment.plans import PLANS, PUBLISHED, SMOKE
 from riskmap.experiment.run import Experiment, compact, cost, main, rates_of
+from riskmap.measure.harm import compare_patients
 from riskmap.measure.statistics import patient_mean
-from riskmap.project.files import read_json
+from riskmap.project.files import read_json, write_json
 from riskmap.training import making, runs
 from riskmap.training.arms import ARMS
+from riskmap.training.runs import Run
 
 # two pairs share a target, and with it their runs from scratch
 PAIRS = tuple(
@@ -280,6 +291,74 @@ def test_seeds_are_averaged_and_undefined_ones_left_out():
     assert mean.to_dict("list") == {"patient": ["a", "b"], "auroc": [0.6, 0.9], "pixels": [2.0, 5.0]}
     none = table_from_json(table_to_json(mean_over_seeds(table.assign(auroc=np.nan))))
     assert none["auroc"].isna().all()
+
+
+PER_PATIENT = ("changes", "classes", "bands", "pointing")
+
+
+@pytest.fixture
+def case(done, found):
+    """The runs of the first pair and seed whose harm is counted."""
+    rates = {arm: row["chosen"] for arm, row in found.rates.items()}
+    made = [
+        (pair, runs.ensure_run(spec, cohort, done.out_dir, progress=False))
+        for pair, (spec, cohort) in done.published(rates)
+        if pair == PAIRS[0]
+    ]
+    return harm_cases(made, PLAN.harm_arms, PLAN.main_shots, rates)[0]
+
+
+def without_foreground(patient, patch):
+    """Let a patient have no foreground, in the truth and in every prediction."""
+    labels, predictions = Cohort.labels, Run.predictions
+
+    def blanked(run):
+        return {name: volume * (name != patient) for name, volume in predictions(run).items()}
+
+    patch.setattr(Cohort, "labels", lambda self, name, target: labels(self, name, target) * np.uint8(name != patient))
+    patch.setattr(Run, "predictions", blanked)
+
+
+def test_a_patient_without_foreground_takes_no_part_in_the_harm(done, found, case, tmp_path, monkeypatch):
+    cohort = done.cohort("tiny")
+    empty, other = cohort.part("target_test")
+    before = harm_tables(case, cohort, done.out_dir)
+    with monkeypatch.context() as patch:
+        without_foreground(empty, patch)
+        after = harm_tables(case, cohort, done.out_dir)
+    for name in PER_PATIENT:
+        one, two = (part[name].loc[part[name]["patient"] == other] for part in (before, after))
+        pd.testing.assert_frame_equal(one.reset_index(drop=True), two.reset_index(drop=True))
+    rows = {name: after[name].loc[after[name]["patient"] == empty] for name in PER_PATIENT}
+    assert rows["changes"][["harmed", "repaired", "excess"]].isna().all(axis=None)
+    assert (rows["bands"]["pixels"] == 0).all()
+    assert rows["classes"].empty
+    assert rows["pointing"]["auroc"].isna().all()
+    counted = {name: table_to_json(mean_over_seeds(table)) for name, table in after.items()}
+    write_json(tmp_path / "harm.json", counted)
+    write_json(tmp_path / "rates.json", found.rates)
+    alone = Findings(replace(PLAN, main=replace(PLAN.main, pairs=PAIRS[:1])), tmp_path)
+    (row,) = tables.harm_table(alone).itertuples()
+    changes = before["changes"].set_index(["arm", "patient"])
+    assert row.harmed == f"{100 * changes.loc[('fine_tune', other), 'harmed']:.1f} [nan, nan] %"
+    assert tables.band_table(alone, PAIRS[0])["harmed"].iloc[1] != "–"
+    assert tables.pointing_table(alone)["pair"].tolist() == [PAIRS[0].title]
+
+
+def test_changes_count_the_patients_that_have_a_region():
+    truth = {"a": np.ones((2, 2, 1), dtype=np.uint8), "empty": np.zeros((2, 2, 1), dtype=np.uint8)}
+    wrong = {**truth, "a": np.array([[[0], [1]], [[1], [1]]], dtype=np.uint8)}
+    by_title = {"wrong": compare_patients(truth, truth, wrong), "right": compare_patients(truth, truth, truth)}
+    changes = Changes(None, None, 0, truth, by_title)
+    assert changes.table().T.to_dict() == {
+        "wrong": {"harmed": 0.25, "repaired": 0.0, "patients": 1},
+        "right": {"harmed": 0.0, "repaired": 0.0, "patients": 1},
+    }
+    assert changes.worst() == ("a", 0)
+    nobody = {"nobody": compare_patients({"empty": truth["empty"]}, truth, truth)}
+    table = Changes(None, None, 0, truth, nobody).table()
+    assert table["patients"].tolist() == [0]
+    assert table["harmed"].isna().all()
 
 
 def test_the_summary_answers_each_question_with_an_estimate(found):

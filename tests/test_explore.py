@@ -288,6 +288,14 @@ def test_a_patient_without_any_foreground_is_said_to_have_none(tiny_cohort, tmp_
     assert "Neither the truth nor a prediction" in explorer.sentence.value
 
 
+def test_a_cohort_without_any_foreground_can_be_looked_at(tiny_cohort, tmp_path, monkeypatch):
+    blank = np.zeros(tiny_cohort.shape, dtype=np.uint8)
+    monkeypatch.setattr(type(tiny_cohort), "labels", lambda self, subject, target: blank)
+    blanked = {f"run {seed}": made_up.make_run(tmp_path / str(seed), tiny_cohort, TASK, seed) for seed in (0, 1)}
+    explorer = explore_predictions(tiny_cohort, TASK, blanked)
+    assert "Neither the truth nor a prediction" in explorer.sentence.value
+
+
 def test_runs_that_cannot_be_compared_are_refused(tiny_cohort, runs):
     with pytest.raises(ValueError, match="two or more"):
         explore_predictions(tiny_cohort, TASK, {"run 0": runs["run 0"]})

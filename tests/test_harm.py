@@ -139,6 +139,43 @@ def test_bad_input_of_the_bands_is_named(noisy, change, message):
         fractions_by_distance(**good | change)
 
 
+@pytest.fixture
+def nothing():
+    """A truth without foreground, and what changes between two predictions without any."""
+    truth = np.zeros((4, 4, 4), dtype=np.uint8)
+    return truth, compare_pixels(truth, truth, truth)
+
+
+def test_where_there_is_no_foreground_there_is_no_share(nothing):
+    truth, change = nothing
+    assert not change.region.any()
+    assert np.isnan([change.harmed_fraction, change.repaired_fraction]).all()
+    assert fractions_by_class(change, truth) == {}
+    bands = fractions_by_distance(change, truth, (1.0, 1.0, 1.0))
+    assert bands["pixels"].sum() == 0
+    assert bands[["harmed", "repaired"]].isna().all(axis=None)
+
+
+def test_a_patient_without_foreground_leaves_the_means_of_the_others_as_they_are(noisy, nothing):
+    truth, scratch, transferred, change = noisy
+    churn = compare_pixels(truth, scratch, np.roll(transferred, 1))
+    assert mean_fractions({"a": change, "empty": nothing[1]}) == mean_fractions({"a": change})
+    assert mean_fractions({"a": change})["patients"] == 1
+    excess = excess_harm({"a": change, "empty": nothing[1]}, {"a": churn, "empty": nothing[1]})
+    assert excess["a"] == excess_harm({"a": change}, {"a": churn})["a"] != 0.0
+    assert np.isnan(excess["empty"])
+    alone = mean_fractions({"empty": nothing[1]})
+    assert np.isnan([alone["harmed"], alone["repaired"]]).all()
+    assert alone["patients"] == 0
+
+
+def test_a_false_alarm_of_the_second_seed_alone_counts(nothing):
+    truth, change = nothing
+    alarm = truth.copy()
+    alarm[0, 0, 0] = 1
+    assert excess_harm({"a": change}, {"a": compare_pixels(truth, truth, alarm)}) == {"a": -1.0}
+
+
 def test_intervals():
     values = np.random.default_rng(0).normal(1.0, 0.1, size=40)
     estimate = patient_mean(values)

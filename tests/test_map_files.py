@@ -9,9 +9,9 @@ from riskmap import LeepStatistics, TransferRiskMap
 from riskmap.data.cohort import Task
 from riskmap.data.patients import load_slices
 from riskmap.data.volumes import KeptVolumes
-from riskmap.project.files import read_json
+from riskmap.project.files import read_json, sha256_of_file
+from riskmap.project.workers import torch_threads
 from riskmap.training.config import NetworkConfig
-from riskmap.training.device import torch_threads
 from riskmap.training.map_files import patient_batches, stream_statistics, write_risk_maps
 from riskmap.training.networks import build_network
 from riskmap.training.prediction import predict_probabilities
@@ -87,6 +87,21 @@ def test_a_damaged_map_is_made_again(tiny_cohort, tmp_path):
     assert damaged.read_bytes() == sound
     assert kept.stat().st_mtime_ns == moment
     assert read_json(folder / "manifest.json") == manifest
+
+
+def test_a_later_call_with_other_patients_keeps_the_maps_of_the_first(tiny_cohort, tmp_path):
+    first, second, third = tiny_cohort.subjects[:3]
+    maps = TransferRiskMap(stream_statistics(NETWORK, 2, tiny_cohort, [first], TASK))
+    folders, manifests = [], []
+    for subjects in ([first, second], [third, second]):
+        folders.append(write_risk_maps(NETWORK, maps, tiny_cohort, subjects, TASK, tmp_path, progress=False))
+        manifests.append(read_json(folders[-1] / "manifest.json"))
+    assert folders[0] == folders[1]
+    assert manifests[1]["subjects"].keys() == {first, second, third}
+    assert manifests[1]["subjects"].items() >= manifests[0]["subjects"].items()
+    assert manifests[1]["parameters"] == manifests[0]["parameters"]
+    for each in manifests[1]["subjects"].values():
+        assert sha256_of_file(folders[1] / each["path"]) == each["sha256"]
 
 
 def test_an_impossible_number_of_processes_is_named(tiny_cohort, tmp_path):

@@ -141,7 +141,7 @@ def test_a_network_of_volumes_goes_with_patches():
 def test_only_a_record_of_volumes_names_patches(tiny_cohort):
     slices = SourceSpec("FLAIR:WT", 0, replace(SHORT, patches=None))
     assert "patches" not in parameters_of(slices, tiny_cohort)["training"]
-    transfer = parameters_of(TransferSpec(slices, "T1:WT", get_arm("fine_tune")), tiny_cohort)
+    transfer = parameters_of(TransferSpec(slices, "T1:WT", get_arm("fine_tune"), shots=1), tiny_cohort)
     assert "patches" not in transfer["training"] | transfer["source"]["training"]
     assert parameters_of(SOURCE, tiny_cohort)["training"]["patches"] == {"size": 16, "per_step": 2}
 

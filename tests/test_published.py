@@ -1,20 +1,25 @@
-"""The README and the published figures agree with the records they come from."""
+"""What is published: the README and its figures agree with their records, and no run that was not compared."""
 
 import re
+from dataclasses import replace
 
 import nbformat
 import pytest
 
-from riskmap.experiment import score_tables
+from riskmap.experiment import figures, score_tables
+from riskmap.experiment.figures import draw_summary
 from riskmap.experiment.findings import Findings
-from riskmap.project.files import digest_of, read_json
+from riskmap.pages.comparison import Comparison
+from riskmap.project.files import digest_of, read_json, write_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun import publish
+from riskmap.training.config import NetworkConfig, Setting
+from riskmap.training.runs import ensure_runs
 
 
 @pytest.fixture(scope="module")
 def records():
-    return read_json(publish.PUBLISHED)
+    return read_json(publish.TUTORIAL_RECORDS)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,9 @@ def test_the_published_records_are_honest(records):
         for source in rows["source"].dropna().unique():
             for target in rows.loc[rows["source"] == source, "target"].unique():
                 assert (
-                    score_tables.per_patient(score_tables.of_pair(rows, source, target, shots)).notna().all(axis=None)
+                    score_tables.per_patient(score_tables.rows_of_pair(rows, source, target, shots))
+                    .notna()
+                    .all(axis=None)
                 )
 
 
@@ -94,3 +101,76 @@ def test_a_table_of_real_patients_does_not_call_them_simulated(records):
     scores = score_tables.scores(records)
     assert score_tables.describe_sample(scores).endswith("simulated cohort")
     assert score_tables.describe_sample(scores.assign(simulated=False)).endswith("real patients")
+
+
+SETTING = Setting(NetworkConfig(channels=(4, 8)), steps=2, source_steps=2, device="cpu", precision="float32")
+
+
+@pytest.fixture(scope="module")
+def compared(tiny_cohort, tmp_path_factory):
+    """A comparison, and beside its runs others of other steps, another rate, another seed and more patients."""
+    arms, out_dir = ["scratch", "fine_tune", "risk_map_paper"], tmp_path_factory.mktemp("runs")
+    options = {"shots": 1, "setting": SETTING, "out_dir": out_dir}
+    comparison = Comparison(tiny_cohort, "FLAIR:WT", "T1ce:TC", arms, **options)
+    comparison.run(jobs=2)
+    spec = comparison.specs["scratch", 1, 0]
+    others = [
+        replace(spec, training=replace(spec.training, **change)) for change in ({"steps": 1}, {"learning_rate": 1e-3})
+    ]
+    ensure_runs([*others, replace(spec, seed=2), replace(spec, shots=2)], tiny_cohort, out_dir, jobs=1, progress=False)
+    return comparison
+
+
+def test_publishing_writes_the_runs_of_a_comparison_and_no_others(compared, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "HARM_FIGURE", tmp_path / "harm.png")
+    publish.publish([compared], tmp_path / "published.json")
+    records = read_json(tmp_path / "published.json")
+    assert len(list(compared.out_dir.glob("transfer/*/*/record.json"))) == len(compared.specs) + 4
+    wanted = {cell: run.record["finished"] for cell, run in compared.runs.items()}
+    cells = {
+        (p["arm"], p["shots"], p["seed"]): record["finished"] for record in records for p in [record["parameters"]]
+    }
+    assert cells == wanted
+    assert len(records) == len(wanted)
+    assert {record["parameters"]["training"]["steps"] for record in records} == {SETTING.steps}
+    assert not any("history" in record["results"] for record in records)
+    assert publish.figure_digest(tmp_path / "harm.png") == digest_of(records)
+
+
+def test_the_section_and_the_figure_say_whose_numbers_they_are(compared, monkeypatch):
+    for module in (score_tables, figures):
+        monkeypatch.setattr(module, "MAIN_SHOTS", 1)
+    section = score_tables.readme_section([run.record for run in compared.runs.values()])
+    assert "**FLAIR:WT → T1ce:TC** (2 test patients (0 without the target label), 2 seeds, 1 target" in section
+    assert "simulated cohort" in section
+    figure = draw_summary(compared.scores)
+    assert figure.axes[0].get_title().startswith("FLAIR:WT → T1ce:TC")
+
+
+def test_publishing_a_comparison_that_was_not_run_is_an_error(tiny_cohort, tmp_path):
+    comparison = Comparison(tiny_cohort, "FLAIR:WT", "T1ce:TC", ["scratch"], shots=1, setting=SETTING, out_dir=tmp_path)
+    with pytest.raises(ValueError, match="2 of the runs are missing"):
+        publish.publish([comparison], tmp_path / "published.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_publishing_the_cost_of_pages(tmp_path):
+    write_json(tmp_path / "00_a.ipynb.json", {"duration_seconds": 12.5})
+    publish.publish_cost(tmp_path, tmp_path / "cost.json")
+    assert read_json(tmp_path / "cost.json")["seconds"] == {"00_a": 12.5}
+    write_json(tmp_path / "later" / "01_b.ipynb.json", {"duration_seconds": 3.0})
+    publish.publish_cost(tmp_path / "later", tmp_path / "cost.json")
+    assert read_json(tmp_path / "cost.json")["seconds"] == {"00_a": 12.5, "01_b": 3.0}
+    write_json(tmp_path / "cost.json", {**read_json(tmp_path / "cost.json"), "processor": "another"})
+    publish.publish_cost(tmp_path / "later", tmp_path / "cost.json")
+    assert read_json(tmp_path / "cost.json")["seconds"] == {"01_b": 3.0}, "times of another machine are not mixed in"
+    with pytest.raises(ValueError, match="no executed notebook"):
+        publish.publish_cost(tmp_path / "empty", tmp_path / "cost.json")
+
+
+def test_a_section_of_a_page_is_replaced_and_missing_markers_are_named():
+    text = "a\n<!-- t -->\nold\n<!-- /t -->\nb"
+    assert publish.replace_section(text, "t", "new | \\1") == "a\n<!-- t -->\nnew | \\1\n<!-- /t -->\nb"
+    assert publish.replace_section("<!-- t -->\n<!-- /t -->", "t", "new") == "<!-- t -->\nnew\n<!-- /t -->"
+    with pytest.raises(ValueError, match="exactly once"):
+        publish.replace_section("a", "t", "new")

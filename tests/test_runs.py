@@ -5,13 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from riskmap.experiment import score_tables
-from riskmap.experiment.figures import draw_summary
-from riskmap.project.files import digest_of, read_json, write_json
-from riskmap.rerun import publish
+from riskmap.data.batches import BatchSampler
+from riskmap.data.cohort import Task
 from riskmap.training import making
 from riskmap.training.arms import get_arm
 from riskmap.training.config import NetworkConfig, SourceSpec, TrainingConfig, TransferSpec
@@ -76,6 +73,30 @@ def test_scratch_is_one_run_for_all_sources(made, tiny_cohort, monkeypatch):
     ]
 
 
+def test_a_resumed_run_has_the_same_numbers_and_the_time_of_all_parts(made, tiny_cohort, tmp_path, monkeypatch):
+    """Two kills, a second for each batch: without the parts before it, the last part alone would be counted."""
+    seconds, draw, train = [0.0], BatchSampler.batch, making.train
+    kills = [1, 3]
+
+    def batch(sampler, step):
+        if kills and step == kills[0]:
+            raise KeyboardInterrupt(kills.pop(0))
+        seconds[0] += 1.0
+        return draw(sampler, step)
+
+    monkeypatch.setattr(BatchSampler, "batch", batch)
+    monkeypatch.setattr(time, "perf_counter", lambda: seconds[0])
+    monkeypatch.setattr(making, "train", lambda *a, **options: train(*a, **options, checkpoint_every=1))
+    spec = specs()[0]
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            ensure_run(spec, tiny_cohort, tmp_path, progress=False)
+    resumed = ensure_run(spec, tiny_cohort, tmp_path, progress=False)
+    assert not kills
+    assert resumed.record["results"] == made[1][0].record["results"]
+    assert resumed.record["cost"]["seconds"] == SHORT.steps
+
+
 def test_two_that_need_one_source_train_it_once(tiny_cohort, tmp_path, monkeypatch):
     """As two tasks of a sweep do, each in a process of its own; threads stand for them here."""
     started = []
@@ -136,82 +157,13 @@ def test_fewer_patients_are_a_subset_and_too_many_are_named(tiny_cohort):
     ("change", "message"),
     [
         ({"shots": 0}, "shots=0"),
-        ({"arm": "magic"}, "arm='magic'"),
+        ({"shots": 3}, "shots=3, but the cohort's target_train pool holds 2"),
         ({"task": "T9:TC"}, "T9"),
         ({"part": "test"}, "test"),
+        ({"training": replace(SHORT, precision="float16")}, "float16"),
     ],
 )
 def test_impossible_runs_are_named_before_any_work(change, message, tiny_cohort, tmp_path):
     with pytest.raises(ValueError, match=message):
         ensure_runs([replace(specs()[0], **change)], tiny_cohort, tmp_path, jobs=1, progress=False)
     assert not any(tmp_path.iterdir())
-
-
-def test_tables_pair_patients_and_average_seeds_first(made):
-    frame = score_tables.scores(run.record for run in made[1])
-    dice = score_tables.per_patient(frame)
-    rows = frame.loc[(frame["arm"] == "scratch") & (frame["patient"] == dice.index[0])]
-    assert len(rows) == 2
-    assert dice["scratch"].iloc[0] == pytest.approx(rows["dice"].mean())
-    table = score_tables.result_table(frame, ["scratch", "fine_tune", "risk_map_paper"])
-    assert table["arm"].tolist() == ["From scratch", "Fine-tuning", "Risk map, reconstruction of the paper"]
-    gap = 100 * (dice["scratch"] - dice["fine_tune"]).mean()
-    assert table["gap: scratch − arm"][1].startswith(f"{gap:+.1f} [")
-    with pytest.raises(ValueError, match="must share patients and seeds"):
-        score_tables.per_patient(frame.iloc[1:])
-
-
-def test_publishing_writes_small_records_and_the_figure_that_names_them(made, tiny_cohort, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "MAIN_SHOTS", 1)
-    monkeypatch.setattr(publish, "HARM_FIGURE", tmp_path / "harm.png")
-    publish.publish(made[0], tiny_cohort, tmp_path / "published.json")
-    records = read_json(tmp_path / "published.json")
-    assert len(records) == len(made[1])
-    assert not any("history" in record["results"] for record in records)
-    assert publish.figure_digest(tmp_path / "harm.png") == digest_of(records)
-    section = score_tables.readme_section(records)
-    assert "**FLAIR:WT → T1ce:TC** (2 test patients (0 without the target label), 2 seeds, 1 target" in section
-    assert "simulated cohort" in section
-    figure = draw_summary(score_tables.scores(records))
-    assert figure.axes[0].get_title().startswith("FLAIR:WT → T1ce:TC")
-
-
-def test_answers_and_the_table_of_shots(made):
-    frame = score_tables.scores(run.record for run in made[1])
-    estimate = score_tables.compare(frame, "scratch", "fine_tune")
-    answer = score_tables.answer(frame, "scratch", "fine_tune", "Harm?")
-    assert answer == f"- Harm? {estimate.text(digits=1, signed=True)} Dice points: **{estimate.verdict()}**."
-    assert len(score_tables.answers(frame).splitlines()) == 3, "only what the arms that are there can answer"
-    assert score_tables.answers(frame).splitlines()[0].startswith("- Is there negative transfer")
-    both = pd.concat([frame, frame.assign(shots=2)])
-    table = score_tables.shots_table(both, ["scratch", "fine_tune"])
-    assert table["k"].tolist() == [1, 1, 2, 2]
-    assert table.iloc[0, 1:].tolist() == table.iloc[2, 1:].tolist()
-
-
-def test_publishing_the_cost_of_pages(tmp_path):
-    write_json(tmp_path / "00_a.ipynb.json", {"duration_seconds": 12.5})
-    publish.publish_cost(tmp_path, tmp_path / "cost.json")
-    assert read_json(tmp_path / "cost.json")["seconds"] == {"00_a": 12.5}
-    write_json(tmp_path / "later" / "01_b.ipynb.json", {"duration_seconds": 3.0})
-    publish.publish_cost(tmp_path / "later", tmp_path / "cost.json")
-    assert read_json(tmp_path / "cost.json")["seconds"] == {"00_a": 12.5, "01_b": 3.0}
-    write_json(tmp_path / "cost.json", {**read_json(tmp_path / "cost.json"), "processor": "another"})
-    publish.publish_cost(tmp_path / "later", tmp_path / "cost.json")
-    assert read_json(tmp_path / "cost.json")["seconds"] == {"01_b": 3.0}, "times of another machine are not mixed in"
-    with pytest.raises(ValueError, match="no executed notebook"):
-        publish.publish_cost(tmp_path / "empty", tmp_path / "cost.json")
-
-
-def test_publishing_nothing_is_an_error(tiny_cohort, tmp_path):
-    with pytest.raises(ValueError, match="holds no transfer run"):
-        publish.publish(tmp_path, tiny_cohort, tmp_path / "published.json")
-    assert not (tmp_path / "published.json").exists()
-
-
-def test_a_section_of_a_page_is_replaced_and_missing_markers_are_named():
-    text = "a\n<!-- t -->\nold\n<!-- /t -->\nb"
-    assert publish.replace_section(text, "t", "new | \\1") == "a\n<!-- t -->\nnew | \\1\n<!-- /t -->\nb"
-    assert publish.replace_section("<!-- t -->\n<!-- /t -->", "t", "new") == "<!-- t -->\nnew\n<!-- /t -->"
-    with pytest.raises(ValueError, match="exactly once"):
-        publish.replace_section("a", "t", "new")

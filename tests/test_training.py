@@ -8,7 +8,7 @@ from riskmap.data.cohort import Task
 from riskmap.data.patients import SliceSet, load_slices, slices_to_volume, volume_to_slices
 from riskmap.loss import RiskWeightedLoss
 from riskmap.training.config import NetworkConfig, TrainingConfig
-from riskmap.training.device import choose_device, choose_precision, torch_threads
+from riskmap.training.device import choose_device, choose_precision
 from riskmap.training.loop import train
 from riskmap.training.networks import build_network, load_weights, save_weights, transfer_network
 
@@ -175,10 +175,3 @@ def test_precisions():
         choose_precision("float16", cpu)
     with pytest.raises(ValueError, match="precision='double' is unknown"):
         choose_precision("double", cpu)
-
-
-def test_the_number_of_threads_is_restored():
-    before = torch.get_num_threads()
-    with torch_threads(before + 1):
-        assert torch.get_num_threads() == before + 1
-    assert torch.get_num_threads() == before

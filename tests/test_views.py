@@ -57,4 +57,4 @@ def test_a_row_shows_the_source_at_home_and_on_the_target(view):
     _, swapped = row(high, low, 0)
     np.testing.assert_array_equal(pictures[0], swapped[2])
     np.testing.assert_array_equal(pictures[2], swapped[0])
-    assert not any(np.array_equal(one, two) for one, two in zip(pictures, swapped, strict=True))
+    assert not any(np.array_equal(pictures[panel], swapped[panel]) for panel in (0, 2, 3))

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nibabel
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 
 from riskmap.data.volumes import KEPT_VOLUMES, CohortError, read_volume, remedy
 from riskmap.project.choices import unknown
@@ -18,8 +19,10 @@ from riskmap.project.files import digest_of, read_json, sha256_of_file
 
 FORMAT = 1
 PARTS = ("source_train", "source_val", "target_train", "target_val", "target_test")
-_KEYS = ("name", "title", "licence", "citation", "simulated", "modalities", "label_table", "targets", "spacing")
-_KEYS += ("shape", "sites", "subjects", "split")
+_KEYS = (
+    *("name", "title", "licence", "citation", "simulated", "modalities", "label_table", "targets", "spacing"),
+    *("shape", "sites", "subjects", "split"),
+)
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,8 @@ class Cohort:
     def affine(self, subject: str) -> np.ndarray:
         """Return the matrix [4, 4] from voxels to mm."""
         self._check("subject", subject, self._files)
-        return nibabel.load(self.folder / self._files[subject]["brain"]["path"]).affine
+        image = nibabel.load(self.folder / self._files[subject]["brain"]["path"])
+        return cast(SpatialImage, image).affine
 
     def verify(self) -> None:
         """Compare every file with its hash in the manifest.

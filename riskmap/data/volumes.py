@@ -3,9 +3,12 @@
 from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
+from typing import cast
 
 import nibabel
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.spatialimages import SpatialImage
 
 # what the volumes that are kept may take: 40 patients' image, label and brain at 2 mm, a handful at 1 mm
 _BYTES_IN_MEMORY = 256 * 2**20
@@ -18,13 +21,13 @@ class CohortError(ValueError):
 def read_volume(path: Path, sha256: str) -> tuple[np.ndarray, float]:
     """Read stored integers and their step."""
     try:
-        image = nibabel.load(path)
-        stored = image.dataobj.get_unscaled()
+        proxy = cast(ArrayProxy, cast(SpatialImage, nibabel.load(path)).dataobj)
+        stored = proxy.get_unscaled()
     except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
         raise CohortError(f"{path} cannot be read: {error}. {remedy(path.parents[1])}") from error
     stored = np.array(stored)
     stored.setflags(write=False)
-    return stored, float(image.dataobj.slope)
+    return stored, float(proxy.slope)
 
 
 class KeptVolumes:

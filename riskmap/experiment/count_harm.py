@@ -145,11 +145,10 @@ def pixel_scores(
 
 
 def _by_class(change: PixelTransfer, truth: np.ndarray) -> pd.DataFrame:
-    rows = fractions_by_class(change, truth).items()
-    return pd.DataFrame(
-        [{"class": index, "harmed": harmed, "repaired": repaired} for index, (harmed, repaired) in rows],
-        columns=["class", "harmed", "repaired"],
-    )
+    rows = [(index, *fractions) for index, fractions in fractions_by_class(change, truth).items()]
+    # a patient without a region has no row, and would turn numbers into objects without these types
+    types = {"class": int, "harmed": float, "repaired": float}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 
 def mean_over_seeds(table: pd.DataFrame) -> pd.DataFrame:

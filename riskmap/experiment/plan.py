@@ -126,8 +126,8 @@ class Plan:
         """
         cells = [(*cell, rates[rate_owner(cell[1])]) for block in self.blocks for cell in block]
         cells += [(*cell, rate) for cell in self.every_rate for rate in self.rates]
-        for pair, *cell in dict.fromkeys(cells):
-            yield pair, self.spec(pair, *cell, "target_test")
+        for pair, arm, shots, seed, rate in dict.fromkeys(cells):
+            yield pair, self.spec(pair, arm, shots, seed, rate, "target_test")
 
 
 def rate_owner(arm: str) -> str:

@@ -17,8 +17,10 @@ _PAIRS = (
 _MAPS = ("risk_map_paper", "risk_map_hardness", "risk_map_focused")
 _BASELINES = ("scratch", "fine_tune", "class_balanced", "focal", "top_k")
 _MAIN_ARMS = (*_BASELINES, *(arm for each in _MAPS for arm in (each, f"{each}_shuffled")))
-_OTHER_ARMS = ("linear_probe", "discriminative_rate", "l2_sp", "boundary", "foreground_normalised")
-_OTHER_ARMS += ("risk_map_paper_mean_one", "risk_map_hardness_class_mean", "hard_label", "scratch_hardness")
+_OTHER_ARMS = (
+    *("linear_probe", "discriminative_rate", "l2_sp", "boundary", "foreground_normalised"),
+    *("risk_map_paper_mean_one", "risk_map_hardness_class_mean", "hard_label", "scratch_hardness"),
+)
 _FEW_SHOT_ARMS = ("scratch", "fine_tune", "class_balanced", "risk_map_paper", "risk_map_focused")
 PUBLISHED = Plan(
     name="experiment",

@@ -193,8 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=positive, default=2, help="runs side by side, each on one thread")
     parser.add_argument("--dry-run", action="store_true", help="only say how many runs are missing")
     options = parser.parse_args(arguments)
-    folders = (resolve(folder) for folder in (options.data, options.out, options.results))
-    experiment = Experiment(PLANS[options.plan], *folders, options.jobs)
+    data, out, results = (resolve(folder) for folder in (options.data, options.out, options.results))
+    experiment = Experiment(PLANS[options.plan], data, out, results, options.jobs)
 
     def work() -> int:
         if options.dry_run:

@@ -134,7 +134,10 @@ def rate_choices(found: Findings) -> pd.DataFrame:
 
 
 def harm_table(found: Findings) -> pd.DataFrame:
-    """Return one row per pair: shares of the region that fine-tuning harmed and repaired, the churn, and the excess."""
+    """Return one row per pair: shares of the region that fine-tuning harmed and repaired, the churn, and the excess.
+
+    A patient without a region, foreground in neither the truth nor a prediction, takes no part in the mean.
+    """
     changes = found.harm["changes"]
     rows = []
     for pair in found.plan.pairs:
@@ -147,7 +150,8 @@ def harm_table(found: Findings) -> pd.DataFrame:
             ("harm beyond churn", "fine_tune", "excess"),
             (f"beyond churn, {short_title(MAPS[-1])}", MAPS[-1], "excess"),
         ):
-            row[name] = patient_mean(mean.loc[arm, column]).text(100, 1, signed=column == "excess") + " %"
+            shares = mean.loc[arm, column].dropna()
+            row[name] = patient_mean(shares).text(100, 1, signed=column == "excess") + " %" if len(shares) else "–"
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from html import escape
 from io import BytesIO
 from textwrap import fill
-from typing import Any
+from typing import Any, cast
 
 import ipywidgets as widgets
 import numpy as np
@@ -173,8 +173,9 @@ def _look() -> dict[str, Any]:
 
 def _image(figure: Figure) -> Image.Image:
     # Figure.savefig would draw everything twice, the first time only to find a layout
-    figure.canvas.draw()
-    return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
+    canvas = cast(FigureCanvasAgg, figure.canvas)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
 def _png(image: Image.Image) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def explore_predictions(cohort: Cohort, task: Task, runs: Mapping[str, Run]) -> 
         outlines = {"truth": truth, f"reference: {reference}": first, f"other: {other}": second}
         plot_outlines(middle, picture, outlines, title="both predictions, enlarged", **style)
         plot_harm(right, picture, *masks, truth > 0, title="other against reference, enlarged")
-        window = window_of(change.region.any(2) if change.region.any() else np.ones(truth.shape))
+        window = window_of(np.any(change.region, axis=2) if change.region.any() else np.ones(truth.shape))
         plot_frame(left, window)
         for ax in (middle, right):
             enlarge(ax, window)
@@ -119,7 +120,7 @@ def explore_few_shot(frame: pd.DataFrame) -> Explorer:
         return patient_mean(by_patient(metric, k)[arm])
 
     def draw(metric: str, arm: str, k: int) -> str:
-        style = {"titles": score_tables.titles_of(arms), "highlight": arm}
+        style: dict[str, Any] = {"titles": score_tables.titles_of(arms), "highlight": arm}
         for ax in figure.axes:
             wipe(ax)
         # the highlighted line is drawn last, over the others

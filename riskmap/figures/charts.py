@@ -7,6 +7,7 @@ left is on the picture's left and the forehead is up.
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ def plot_patients(
         # a fixed fan instead of random jitter: the same records draw the same figure
         offsets = np.linspace(-0.18, 0.18, len(dice)) if len(dice) > 1 else np.zeros(1)
         # a Dice of 0 lies on the axis: there too the whole mark is drawn
-        style = {"linestyle": "none", "alpha": 0.7, "markersize": 6, "clip_on": False}
+        style: dict[str, Any] = {"linestyle": "none", "alpha": 0.7, "markersize": 6, "clip_on": False}
         ax.plot(place + offsets, dice, marker=marker, color=colour, **style)
         ax.hlines(dice.mean(), place - 0.3, place + 0.3, color="black", linewidth=2, clip_on=False)
     ax.set_xticks(range(len(order)), [fill(titles[arm], 15) for arm in order], fontsize=9)
@@ -100,8 +101,8 @@ def plot_shots(
         colour, marker = arm_style(arm)
         where = np.arange(len(shots)) + (place - (len(order) - 1) / 2) * 0.07
         spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["dice"].to_numpy())
-        style = {"color": colour, "marker": marker, "capsize": 3, "linewidth": 4 if arm == highlight else 1.5}
-        style["clip_on"] = False
+        style: dict[str, Any] = {"color": colour, "marker": marker, "capsize": 3, "clip_on": False}
+        style["linewidth"] = 4 if arm == highlight else 1.5
         ax.errorbar(where, rows["dice"], yerr=spread, label=titles[arm], **style)
     ax.set_xticks(range(len(shots)), shots)
     ax.set(xlabel="target patients (k)", ylabel="Dice", ylim=(0, 1))
@@ -219,7 +220,8 @@ def plot_hardness_histogram(ax: Axes, hardness: np.ndarray, labels: np.ndarray, 
         of_class = hardness[labels == index]
         if of_class.size:
             share = np.full(of_class.size, 1 / of_class.size)
-            style = {"histtype": "step", "linewidth": 2, "color": CLASS_COLOURS[index % len(CLASS_COLOURS)]}
+            colour = CLASS_COLOURS[index % len(CLASS_COLOURS)]
+            style: dict[str, Any] = {"histtype": "step", "linewidth": 2, "color": colour}
             ax.hist(of_class, bins=40, range=(0, top), weights=share, label=name, **style)
     ax.set(xlabel="hardness h (nats)", ylabel="share of the class's pixels", yscale="log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
@@ -304,7 +306,7 @@ def plot_effect(
         plain = ((BLUE, ORANGE, SKY, GREEN)[place % 4], "o")
         colour, marker = arm_style(group) if group in titles else plain
         label = titles.get(group, group)
-        style = {"color": colour, "marker": marker, "linestyle": line, "capsize": 3}
+        style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": line, "capsize": 3}
         ax.errorbar(where, rows["mean"], yerr=spread, label=label, **style)
     ax.set_xticks(range(len(values)), values)
     ax.set(xlabel=parameter, ylabel=measure, xlim=(-0.5, len(values) - 0.5))

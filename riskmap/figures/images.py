@@ -5,6 +5,7 @@ neurological orientation: the patient's left is on the picture's left and the fo
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -90,7 +91,7 @@ def plot_labels(
 ) -> Axes:
     """Draw class indices [X, Y] in categorical colours over what is there; class 0 stays clear."""
     colours = [to_rgba(CLASS_COLOURS[i % len(CLASS_COLOURS)], 0 if i == 0 else opacity) for i in range(len(classes))]
-    limits = {"vmin": -0.5, "vmax": len(classes) - 0.5}
+    limits: dict[str, Any] = {"vmin": -0.5, "vmax": len(classes) - 0.5}
     ax.imshow(labels.T, cmap=ListedColormap(colours), origin="lower", interpolation="nearest", **limits)
     if legend:
         handles = [Patch(color=CLASS_COLOURS[i % len(CLASS_COLOURS)], label=classes[i]) for i in range(1, len(classes))]
@@ -160,9 +161,9 @@ def plot_harm(
         layer = np.ma.masked_where(~mask.T, np.ones(mask.T.shape))
         ax.imshow(layer, cmap=ListedColormap([colour]), origin="lower", interpolation="nearest", alpha=0.9)
     # dots, so that the two are told apart without colour as well
-    dots = {"linestyle": "none", "marker": ".", "color": "black", "markersize": 1.8}
+    dots: dict[str, Any] = {"linestyle": "none", "marker": ".", "color": "black", "markersize": 1.8}
     ax.plot(*np.nonzero(repaired), **dots)
-    handles = [Patch(color=VERMILION), (Patch(color=SKY), Line2D([], [], **dots | {"markersize": 4}))]
+    handles: list[Any] = [Patch(color=VERMILION), (Patch(color=SKY), Line2D([], [], **dots | {"markersize": 4}))]
     ax.legend(handles, names, loc="lower center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
     return ax
 
@@ -220,9 +221,9 @@ def _finish_picture(ax: Axes, title: str, sides: bool) -> Axes:
     ax.spines[:].set_visible(False)
     ax.set_title(title)
     if sides:
-        style = {"color": "white", "fontsize": 9, "transform": ax.transAxes, "ha": "center", "va": "center"}
+        style: dict[str, Any] = {"color": "white", "fontsize": 9, "ha": "center", "va": "center"}
         for x, y, letter in ((0.04, 0.5, "L"), (0.96, 0.5, "R"), (0.5, 0.96, "A")):
-            ax.text(x, y, letter, **style)
+            ax.text(x, y, letter, transform=ax.transAxes, **style)
     return ax
 
 
@@ -246,10 +247,9 @@ def plot_outlines(
     plot_slice(ax, image, title=title)
     for labels, (colour, style) in zip(outlines.values(), _OUTLINES, strict=False):
         plot_class_contours(ax, labels, num_classes, colour=colour, style=style)
-    handles = [
-        Line2D([], [], color=colour, linestyle=style, linewidth=2, label=name)
-        for name, (colour, style) in zip(outlines, _OUTLINES, strict=False)
-    ]
+    styles = zip(outlines, _OUTLINES, strict=False)
+    looks: list[dict[str, Any]] = [{"color": c, "linestyle": style, "label": name} for name, (c, style) in styles]
+    handles = [Line2D([], [], linewidth=2, **look) for look in looks]
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), frameon=False, fontsize=9)
     return ax
 
@@ -271,7 +271,8 @@ def window_of(mask: np.ndarray, margin: int = 4) -> Window:
     """Return the smallest square window around a mask [X, Y] that is not empty, grown by a margin in pixels."""
     ends = [(places.min() - margin, places.max() + margin) for places in np.nonzero(mask)]
     reach = max(high - low for low, high in ends) / 2 + 0.5
-    return tuple(((low + high) / 2 - reach, (low + high) / 2 + reach) for low, high in ends)
+    across, up = (((low + high) / 2 - reach, (low + high) / 2 + reach) for low, high in ends)
+    return across, up
 
 
 def busiest_slice(labels: np.ndarray) -> int:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,11 +42,12 @@ def hausdorff95_of_volume(
     for index in range(1, num_classes):
         found, true = prediction == index, labels == index
         if found.any() and true.any():
-            pair = [torch.from_numpy(mask)[None, None].float() for mask in (found, true)]
+            masks = [torch.from_numpy(mask)[None, None].float() for mask in (found, true)]
+            options: dict[str, Any] = {"include_background": True, "percentile": 95, "spacing": spacing}
             with warnings.catch_warnings():
                 # MONAI 1.6 warns of an argument that it passes to itself
                 warnings.simplefilter("ignore", FutureWarning)
-                distance = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=spacing)
+                distance = compute_hausdorff_distance(masks[0], masks[1], **options)
             distances.append(float(distance))
         else:
             distances.append(0.0 if found.any() == true.any() else diagonal)
@@ -54,14 +56,14 @@ def hausdorff95_of_volume(
 
 def score_patients(
     predictions: dict[str, np.ndarray], cohort: Cohort, task: Task, *, hausdorff: bool = True
-) -> dict[str, dict[str, list[float] | bool]]:
+) -> dict[str, dict[str, list[Any]]]:
     """Score whole patients, never pooled slices.
 
     Returns:
         {subject: {"dice": [per foreground class], "hausdorff95_mm": [...], "empty": [class absent from the truth]}}
     """
     num_classes = cohort.targets[task.target].num_classes
-    scores = {}
+    scores: dict[str, dict[str, list[Any]]] = {}
     for subject, prediction in predictions.items():
         labels = cohort.labels(subject, task.target)
         scores[subject] = {

@@ -143,5 +143,5 @@ def mean_pointing(tables: Mapping[str, pd.DataFrame], seed: int = 0) -> pd.DataF
 
 def _shuffled(hardness: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
     # an image [X, Y] becomes a volume of one slice [X, Y, 1]
-    slices = (volume_to_slices(np.atleast_3d(array)) for array in (hardness, labels))
-    return slices_to_volume(shuffle_within_class(*slices, seed)[:, 0]).reshape(hardness.shape)
+    weights, classes = (volume_to_slices(np.atleast_3d(array)) for array in (hardness, labels))
+    return slices_to_volume(shuffle_within_class(weights, classes, seed)[:, 0]).reshape(hardness.shape)

@@ -81,7 +81,7 @@ class Parameters(BaseModel):
 
     def open_cohort(self, parameter: str = "cohort") -> Cohort:
         """Open the cohort that a parameter names; a default one that is missing is simulated and prepared first."""
-        return Cohort.open(ensure_cohort(getattr(self, parameter), self.data_dir))
+        return Cohort.open(ensure_cohort(getattr(self, parameter), self._data_dir))
 
     def show_versions(self) -> "Markdown":
         """Return the versions of Python and the libraries as one line, for the end of a page's import cell."""
@@ -114,9 +114,16 @@ class Parameters(BaseModel):
                 self._check_pair(source, target, cohort)
         self._check_shots(cohort)
 
+    @property
+    def _data_dir(self) -> str:
+        # a page without a cohort has no such parameter
+        return str(getattr(self, "data_dir", ""))
+
     def _check_parts(self, cohort: Cohort | None, parts: tuple[str, ...], parameter: str) -> None:
+        if cohort is None:
+            return
         try:
-            for part in parts if cohort is not None else ():
+            for part in parts:
                 cohort.part(part)
         except CohortError as error:
             raise ParameterError(f"parameter {parameter}: {error}") from error
@@ -159,10 +166,10 @@ class Parameters(BaseModel):
         if not {parameter, "data_dir"} <= set(type(self).model_fields):
             return None
         name = getattr(self, parameter)
-        folder = resolve(self.data_dir) / "prepared" / name
+        folder = resolve(self._data_dir) / "prepared" / name
         if folder.is_dir():
             try:
-                return Cohort.open(folder) if has_cohort(name, self.data_dir) else None
+                return Cohort.open(folder) if has_cohort(name, self._data_dir) else None
             except CohortError as error:
                 raise ParameterError(f"parameter {parameter}: {error}") from error
         neighbours = [path.parent.name for path in folder.parent.glob("*/manifest.json")]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from pydantic import create_model
 
@@ -214,4 +214,4 @@ def model_of(notebook: Path, declared: Mapping[str, Any]) -> type[Parameters]:
     if notebook.stem in MODELS:
         return MODELS[notebook.stem]
     fields = {name: (Any if default is None else type(default), default) for name, default in declared.items()}
-    return create_model("CellParameters", __base__=Parameters, **fields)
+    return create_model("CellParameters", __base__=Parameters, **cast(dict[str, Any], fields))

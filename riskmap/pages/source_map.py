@@ -184,8 +184,8 @@ class SourceMap:
         titles = (str(self.source.task), str(self.task))
         for row, (name, (home, there)) in zip(rows, views.items(), strict=True):
             height = busiest_slice(there.labels if there.labels.any() else home.labels)
-            pictures = [_slice_of(view, height) for view in (home, there)]
-            plot_source_row(row, *pictures, hardness[name][..., height], titles=titles, top=top)
+            at_home, on_target = (_slice_of(view, height) for view in (home, there))
+            plot_source_row(row, at_home, on_target, hardness[name][..., height], titles=titles, top=top)
             row[0].set_ylabel(name)
             row[0].yaxis.set_visible(True)
             row[0].set_yticks([])

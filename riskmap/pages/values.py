@@ -42,7 +42,8 @@ def problem_of(detail: ErrorDetails, model: type[BaseModel], values: Mapping[str
     """Say in one line which parameter is wrong, what is allowed, and what is nearest."""
     name = str(detail["loc"][0])
     knob, given, context = model.model_fields[name], values[name], detail.get("ctx", {})
-    unit = (knob.json_schema_extra or {}).get("unit")
+    extra = knob.json_schema_extra
+    unit = extra.get("unit") if isinstance(extra, dict) else None
     subject = f"parameter {name} ({unit})" if unit else f"parameter {name}"
     within = f" in {given!r}" if len(detail["loc"]) > 1 else ""
     if detail["type"] == "value_error":

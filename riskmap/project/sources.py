@@ -12,16 +12,19 @@ import inspect
 import site
 import sysconfig
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
 PACKAGE = "riskmap"
+# what np.where and its like are, which has no public name
+_ArrayFunction = type(np.where)
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range, slice, torch.dtype, torch.device)
 
 
@@ -38,14 +41,14 @@ def plain_source(text: str) -> str:
     tree = ast.parse(textwrap.dedent(text))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            is_text = node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
-            if is_text and isinstance(node.body[0].value.value, str):
-                node.body = node.body[1:]
+            match node.body:
+                case [ast.Expr(ast.Constant(str())), *rest]:
+                    node.body = rest
     return ast.dump(tree)
 
 
-def imported_modules(path: Path, package: str = PACKAGE) -> set[str]:
-    """Return the modules of ``package`` that a file imports, inside functions as well."""
+def imported_modules(path: Path) -> set[str]:
+    """Return the modules that a file imports by their full names, inside functions as well, and perhaps other names."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -53,7 +56,7 @@ def imported_modules(path: Path, package: str = PACKAGE) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             # what is imported may be a module itself
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name.split(".")[0] == package and _file_of(name) is not None}
+    return found
 
 
 @cache
@@ -64,19 +67,23 @@ def package_code(module: str, without: str = f"{PACKAGE}.project") -> str:
         module: its full name.
         without: a part of the package that decides no number: files, bars and commands.
     """
+    return _digest(_with_imports(module, lambda name: name.split(".")[0] == PACKAGE and not name.startswith(without)))
+
+
+def _with_imports(module: str, counts: Callable[[str], bool]) -> Iterator[str]:
+    """Yield the name and the plain source of a module and of all that it imports, as far as they count."""
     files: dict[str, Path] = {}
     ahead = [module]
     while ahead:
         name = ahead.pop()
-        path = _file_of(name)
-        if name in files or path is None or name.startswith(without):
+        if name in files or not counts(name) or (path := _file_of(name)) is None:
             continue
         files[name] = path
         ahead += imported_modules(path)
-    return _digest(f"{name}\0{plain_source(path.read_text(encoding='utf-8'))}" for name, path in sorted(files.items()))
+    yield from (f"{name}\0{plain_source(path.read_text(encoding='utf-8'))}" for name, path in sorted(files.items()))
 
 
-def function_code(function: FunctionType, by_function: str = "") -> str:
+def function_code(function: Callable[..., Any], by_function: str = "") -> str:
     """Return a digest of a function's source and of all that it uses: helpers, constants, what it has closed over.
 
     Args:
@@ -91,18 +98,21 @@ def function_code(function: FunctionType, by_function: str = "") -> str:
     return _digest(f"{name}\0{content}" for name, content in sorted(_collect(function, by_function).items()))
 
 
-def _collect(start: FunctionType, by_function: str) -> dict[str, str]:
+def _collect(start: Callable[..., Any], by_function: str) -> dict[str, str]:
     """Return {where it is from: its plain source} of a function and of all that it uses."""
     found: dict[str, str] = {}
     # the objects themselves are kept, since an id is free again when its object is gone
-    seen: dict[int, Any] = {}
+    seen: dict[int, tuple[str, Any]] = {}
     ahead: list[tuple[str, Any]] = [("", start)]
     while ahead:
         place, value = ahead.pop()
-        if id(value) in seen:
-            found.setdefault(place, f"as {type(value).__name__}")
+        if isinstance(value, _PLAIN):
+            found[place] = repr(value)
             continue
-        seen[id(value)] = value
+        if id(value) in seen:
+            found.setdefault(place, f"as {seen[id(value)][0]}")
+            continue
+        seen[id(value)] = (place, value)
         module = getattr(value, "__module__", None) or ""
         if isinstance(value, list | tuple | set | frozenset):
             found[place] = type(value).__name__
@@ -113,13 +123,16 @@ def _collect(start: FunctionType, by_function: str) -> dict[str, str]:
         elif isinstance(value, ModuleType):
             found[place] = _module_code(value)
         elif isinstance(value, FunctionType) and (_is_own(module) or module == by_function):
-            found[f"{place} {module}.{value.__qualname__}"] = plain_source(_source_of(value))
+            found[f"{place} {module}.{value.__qualname__}"] = _plain_source_of(value)
             ahead += [(f"{place}/{name}", each) for name, each in [*_closed_over(value), *_globals_of(value)]]
         elif isinstance(value, type) and (_is_own(module) or module == by_function):
-            found[place] = plain_source(_source_of(value))
-        elif isinstance(value, FunctionType | type | BuiltinFunctionType | np.ufunc):
+            # the source of a class cannot be read where a cell of a notebook defines it, that of its methods can
+            found[place] = f"{module}.{value.__qualname__} {inspect.get_annotations(value)}"
+            ahead += [(f"{place}.{name}", each) for name, each in _parts_of(value)]
+        elif isinstance(value, FunctionType | type | BuiltinFunctionType | np.ufunc | _ArrayFunction):
             whole = package_code(module) if module.split(".")[0] == PACKAGE else ""
-            found[place] = f"{module}.{value.__name__} {whole}"
+            # functions that others have made bear one name, and say of whom in this one
+            found[place] = f"{module}.{getattr(value, '__qualname__', value.__name__)} {whole}"
             if isinstance(value, FunctionType):
                 ahead += [(f"{place}/{name}", each) for name, each in _closed_over(value)]
         else:
@@ -146,12 +159,45 @@ def _globals_of(function: FunctionType) -> Iterator[tuple[str, Any]]:
     yield from ((name, function.__globals__[name]) for name in sorted(names) if name in function.__globals__)
 
 
-def _source_of(value: FunctionType | type) -> str:
+def _parts_of(kind: type) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of all that a class is made of: bases, methods, attributes, what fills its fields."""
+    yield from ((f"base {index}", base) for index, base in enumerate(kind.__bases__))
+    if is_dataclass(kind):
+        yield from ((each.name, each.default_factory) for each in fields(kind) if each.default_factory is not MISSING)
+    for name, value in vars(kind).items():
+        if isinstance(value, property):
+            value = (value.fget, value.fset)
+        function = getattr(value, "__func__", value)
+        if isinstance(function, FunctionType):
+            # a dataclass writes some of its methods itself, and they follow from its fields
+            if function.__code__.co_filename != "<string>" and name != "__repr__":
+                yield name, function
+        elif not name.startswith(("__", "_abc_")) and not isinstance(value, MemberDescriptorType):
+            yield name, value
+
+
+def source_of(function: Callable[..., Any]) -> str:
+    """Return a function's source as it was written, with its decorators.
+
+    Raises:
+        UnknownSourceError: it cannot be read.
+    """
     try:
-        return inspect.getsource(value)
+        return inspect.getsource(function)
     except (OSError, TypeError) as error:
+        name = getattr(function, "__qualname__", type(function).__name__)
         raise UnknownSourceError(
-            f"the source of {value.__qualname__} cannot be read; define it in a file or in a cell of a notebook"
+            f"the source of {name} cannot be read; define it in a file or in a cell of a notebook"
+        ) from error
+
+
+def _plain_source_of(function: FunctionType) -> str:
+    try:
+        # of its code: of a function that a decorator has wrapped, inspect gives what is wrapped in its place
+        return plain_source(inspect.getsource(function.__code__))
+    except (OSError, SyntaxError) as error:
+        raise UnknownSourceError(
+            f"the source of {function.__qualname__} cannot be read; define it with def, in a file or in a cell"
         ) from error
 
 
@@ -159,10 +205,9 @@ def _module_code(module: ModuleType) -> str:
     """Return what counts of a module that a function uses: its source where it is the reader's own."""
     if module.__name__.split(".")[0] == PACKAGE:
         return f"{module.__name__} {package_code(module.__name__)}"
-    path = getattr(module, "__file__", None)
-    if path is None or not _is_own(module.__name__):
+    if not _is_own(module.__name__):
         return module.__name__
-    return plain_source(Path(path).read_text(encoding="utf-8"))
+    return "\0".join(_with_imports(module.__name__, _is_own))
 
 
 def _is_own(module: str) -> bool:
@@ -199,11 +244,10 @@ def _content_of(value: Any, place: str) -> str:
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray | np.generic):
         return f"{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}"
-    if isinstance(value, _PLAIN):
-        return repr(value)
+    name = place.split("/")[-1]
     raise UnknownSourceError(
-        f"it uses {place.strip('/')} of type {type(value).__name__}, whose content cannot be told from another's; use "
-        "functions, numbers, texts, lists, dictionaries, arrays or tensors"
+        f"it uses {name} of type {type(value).__name__}, whose content cannot be told from another's; use functions, "
+        "numbers, texts, lists, dictionaries, arrays or tensors"
     )
 
 

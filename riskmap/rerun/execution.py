@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nbformat
 import papermill
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
@@ -214,9 +215,9 @@ def _run(
     class MeasuredKernel(CurrentInterpreter):
         async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
             await super()._async_launch_kernel(kernel_cmd, **options)
-            memory.follow(self.provisioner.pid)
+            memory.follow(cast(int, cast(LocalProvisioner, self.provisioner).pid))
 
-        _launch_kernel = _async_launch_kernel
+        _launch_kernel = _async_launch_kernel  # type: ignore[assignment]  # as jupyter_client's own class does
 
     def on_cell_start(cell: Any, cell_index: int) -> None:
         nonlocal current

@@ -4,6 +4,7 @@ import base64
 import html
 from functools import lru_cache
 from io import BytesIO
+from typing import Any
 
 import matplotlib
 from matplotlib.font_manager import FontProperties
@@ -11,7 +12,7 @@ from matplotlib.mathtext import math_to_image
 
 FONT_SIZE = 12.5  # points; STIX letters are smaller than those of the 11-point text around them
 BLOCK_FONT_SIZE = 14.0
-FONT_SET = {"mathtext.fontset": "stix", "svg.fonttype": "path", "svg.hashsalt": "riskmap"}
+FONT_SET: dict[Any, Any] = {"mathtext.fontset": "stix", "svg.fonttype": "path", "svg.hashsalt": "riskmap"}
 
 
 @lru_cache(maxsize=512)

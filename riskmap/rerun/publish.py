@@ -55,7 +55,7 @@ def tutorial_comparisons(seeds: Sequence[int], out_dir: str, data_dir: str = "bu
         if isinstance(given, FineTuning):
             pairs[given.second_source, given.second_target] = None
         shots, of_page = (given.shots, seeds) if isinstance(given, FineTuning) else (given.shots_list, given.seeds)
-        options = {"shots": shots, "seeds": of_page, "setting": given.setting, "out_dir": out_dir}
+        options: dict[str, Any] = {"shots": shots, "seeds": of_page, "setting": given.setting, "out_dir": out_dir}
         comparisons += [Comparison(cohort, *pair, given.arms, **options) for pair in pairs]
     return comparisons
 

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -28,7 +29,7 @@ def write_table(jobs: Iterable[Job], folder: Path) -> pd.DataFrame:
     rows = []
     for job in jobs:
         record = read_json(sidecar_of(job.output))
-        first = {"job": job.name, "notebook": job.notebook.stem}
+        first: dict[str, Any] = {"job": job.name, "notebook": job.notebook.stem}
         first["executed"] = job.output.relative_to(folder).as_posix()
         first["seconds"] = record["duration_seconds"]
         first |= {f"{PREFIX}{name}": _plain(value) for name, value in job.swept.items()}
@@ -83,6 +84,6 @@ def _picture(figure: Figure) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     """Return a value that a column of a Parquet file can hold."""
     return json.dumps(value) if isinstance(value, list | dict) else value

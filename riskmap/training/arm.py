@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from riskmap.loss import RiskWeightedLoss
-from riskmap.project.sources import function_code
+from riskmap.project.sources import function_code, source_of
 from riskmap.risk import PAPER_NORMALIZATION
 from riskmap.training.strategy import Strategy
 from riskmap.training.target_data import TargetData
@@ -73,6 +73,15 @@ class Arm:
         """Digest of the source of the recipe and of all that it uses; no comment or docstring changes it."""
         return function_code(self.recipe, ARMS_MODULE)
 
+    def check_unchanged(self) -> None:
+        """Check that a reader's arm is what its ``code`` says: a cell may have set a constant anew that it uses.
+
+        Raises:
+            ValueError: it is something else by now.
+        """
+        if self.text and function_code(self.recipe, ARMS_MODULE) != self.code:
+            raise ValueError(f"{self.name} has changed since it was chosen, or what it uses has; choose the arms again")
+
 
 def arm_of(function: Callable[..., Any]) -> Arm:
     """Return the arm that a reader's function is.
@@ -97,8 +106,8 @@ def twin_of(function: Callable[..., Any]) -> Arm:
     Raises:
         TypeError, UnknownSourceError: as :func:`arm_of`.
     """
-    name = function.__name__
     makes = weighted(shuffled(_weigh_by(function))) if takes_hardness(function) else shuffled_recipe(function)
+    name = function.__name__
     return _own(function, name + TWIN_SUFFIX, f"Control: {name.replace('_', ' ')}, shuffled", makes, control_of=name)
 
 
@@ -210,6 +219,6 @@ def _weigh_by(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) ->
 def _own(function: Callable[..., Any], name: str, title: str, makes: MakeRecipe, control_of: str | None = None) -> Arm:
     # read here, where the source is to be had: a worker that gets a function of a notebook does not get it
     code = function_code(makes, ARMS_MODULE)
-    arm = Arm(name, title, makes, control_of=control_of, text=inspect.getsource(function))
+    arm = Arm(name, title, makes, control_of=control_of, text=source_of(function))
     arm.__dict__["code"] = code
     return arm

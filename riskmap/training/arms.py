@@ -73,7 +73,7 @@ def reconstruction(data: TargetData) -> torch.Tensor:
     return TransferRiskMap.paper(data.leep)(data.source_probabilities, data.slices.labels.long())
 
 
-def fitted(data: TargetData, probabilities: torch.Tensor | None = None, **choices: float | str) -> torch.Tensor:
+def fitted(data: TargetData, probabilities: torch.Tensor | None = None, **choices: Any) -> torch.Tensor:
     """Return the weights of a map that is scaled over all training slices; by default of the source's softmax."""
     statistics = data.leep if probabilities is None else data.leep_of(probabilities)
     batch = (data.source_probabilities if probabilities is None else probabilities, data.slices.labels.long())
@@ -97,7 +97,7 @@ def hard_label_hardness(data: TargetData) -> torch.Tensor:
 
 def scratch_hardness(data: TargetData) -> torch.Tensor:
     """Weight by the cross-entropy of a network that was trained from scratch on the same patients."""
-    return cross_entropy_of(data.probabilities_of(data.scratch), data.slices.labels)
+    return cross_entropy_of(data.scratch_probabilities, data.slices.labels)
 
 
 def bounded(data: TargetData) -> torch.Tensor:

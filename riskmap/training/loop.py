@@ -86,12 +86,12 @@ def train(
     started = time.perf_counter()
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device, config.spatial_dims)
-    network.to(device, memory_format=_memory_format(network))
+    network.to(device).to(memory_format=_memory_format(network))  # type: ignore[call-overload]  # torch's stubs lack it
     strategy = strategy or Strategy()
     optimizer = torch.optim.Adam(strategy.parameter_groups(network, config.learning_rate), lr=config.learning_rate)
     anchor = strategy.anchor(network)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
-    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, Part] = {"network": network, "optimizer": optimizer, "schedule": schedule}
     history = History()
     first = _restore(parts, history, checkpoint, device)
     validate_at = {round(config.steps * part / config.validations) for part in range(1, config.validations + 1)}

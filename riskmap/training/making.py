@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from riskmap.data.cohort import Cohort, Task
 from riskmap.data.patients import SliceSet, load_patients
@@ -120,7 +121,7 @@ def _validation(cohort: Cohort, subjects: Sequence[str], task: Task, training: T
     validation: SliceSet = load_patients(cohort, subjects, task, training.spatial_dims)
     num_classes = cohort.targets[task.target].num_classes
 
-    def validate(network: SegmentationNetwork) -> float:
+    def validate(network: nn.Module) -> float:
         return mean_dice_of_slices(network, validation, num_classes, training.precision, training.window)
 
     return validate

@@ -66,8 +66,8 @@ def predict_volume(
     holds_brain = volume.any(axis=(0, 1))
     if holds_brain.any():
         slices = volume_to_slices(volume[..., holds_brain])
-        found = [_most_likely(batch) for batch in predict_probabilities(network, slices, precision)]
-        classes[..., holds_brain] = slices_to_volume(torch.cat(found))
+        batches = predict_probabilities(network, slices, precision)
+        classes[..., holds_brain] = slices_to_volume(torch.cat([_most_likely(batch) for batch in batches]))
     return classes
 
 

@@ -13,8 +13,8 @@ SCHEMA = 2
 
 def write_record(
     path: Path, kind: str, parameters: Mapping[str, Any], results: Mapping[str, Any], seconds: float
-) -> dict[str, Any]:
-    """Write a run record and return it.
+) -> None:
+    """Write a run record.
 
     Args:
         path: the JSON file; its existence marks the run as finished, so it is written last.
@@ -37,4 +37,3 @@ def write_record(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(path, record)
-    return record

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import numpy as np
@@ -23,7 +23,7 @@ from riskmap.project.workers import torch_threads
 from riskmap.training.arms import get_arm
 from riskmap.training.config import NetworkConfig, PatchConfig, SourceSpec, TrainingConfig, TransferSpec
 from riskmap.training.device import choose_device
-from riskmap.training.making import Made, make_source, make_transfer
+from riskmap.training.making import Made, choose_patients, make_source, make_transfer
 from riskmap.training.networks import SegmentationNetwork, build_network, load_weights, save_weights
 from riskmap.training.record import write_record
 
@@ -112,8 +112,13 @@ def ensure_all(wanted: Iterable[Wanted], out_dir: Path, jobs: int = 2, progress:
     What a run needs (its source network, a network from scratch) is made first. Each run computes with one thread, so
     its numbers do not depend on ``jobs``. An interrupt loses nothing but the steps since the last checkpoints; the
     next call goes on there.
+
+    Raises:
+        ValueError: the cohort lacks what a run asks for, or a reader's arm has changed since it was chosen.
     """
     wanted = list(wanted)
+    for arm in {id(spec.arm): spec.arm for spec, _ in wanted if isinstance(spec, TransferSpec)}.values():
+        arm.check_unchanged()
     places = [place_of(spec, cohort, out_dir) for spec, cohort in wanted]
     _make_missing(prerequisites(wanted), "networks needed first", out_dir, jobs, progress)
     _make_missing(wanted, "transfer runs", out_dir, jobs, progress)
@@ -187,6 +192,7 @@ def parameters_of(spec: Spec, cohort: Cohort) -> dict[str, Any]:
     if isinstance(spec, SourceSpec):
         return {"task": spec.task, "seed": spec.seed, "network": asdict(spec.network), **common}
     cohort.part(spec.part)
+    choose_patients(cohort, spec.shots, spec.seed)
     arm = spec.arm
     parameters = {
         "task": spec.task,
@@ -228,13 +234,14 @@ def _keep(made: Made, spec: Spec, cohort: Cohort, folder: Path, started: float) 
     """Write what a run has made, its record last."""
     save_weights(made.network.cpu(), folder / "weights.pt")
     with atomic_path(folder / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, **made.predictions)
+        np.savez_compressed(temporary, **cast(dict[str, Any], made.predictions))
     parameters = parameters_of(spec, cohort)
     parameters["subjects"] = {"train": made.trained_on, "scored": made.scored}
     if isinstance(spec, TransferSpec) and spec.arm.text:
         parameters["arm_text"] = spec.arm.text
     seconds = made.earlier_seconds + time.perf_counter() - started
     kind = "source" if isinstance(spec, SourceSpec) else "transfer"
-    record = write_record(folder / "record.json", kind, parameters, made.results, seconds)
+    write_record(folder / "record.json", kind, parameters, made.results, seconds)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
-    return Run(folder, record)
+    # as whoever reads it later gets it: JSON turns tuples into lists
+    return Run(folder, read_json(folder / "record.json"))

@@ -52,14 +52,15 @@ class Strategy:
         network.train()
         if self.probe_share > 0.0:
             is_probe = step < round(self.probe_share * steps)
-            network.body.train(not is_probe)
-            network.body.requires_grad_(not is_probe)
+            body = _body(network)
+            body.train(not is_probe)
+            body.requires_grad_(not is_probe)
 
     def anchor(self, network: nn.Module) -> Anchor:
         """Remember the body's weights; call it before the first step, on the weights that training starts from."""
         if self.body_pull == 0.0:
             return []
-        return [(parameter, parameter.detach().clone()) for parameter in network.body.parameters()]
+        return [(parameter, parameter.detach().clone()) for parameter in _body(network).parameters()]
 
     def penalty(self, network: nn.Module, anchor: Anchor) -> torch.Tensor | float:
         """Return the L2-SP penalty, 0.0 where neither pull is set."""
@@ -69,6 +70,10 @@ class Strategy:
         if self.head_pull > 0.0:
             penalty += self.head_pull / 2 * sum(parameter.square().sum() for parameter in _head(network))
         return penalty
+
+
+def _body(network: nn.Module) -> nn.Module:
+    return network.get_submodule("body")
 
 
 def _head(network: nn.Module) -> list[nn.Parameter]:

@@ -40,8 +40,25 @@ class TargetData:
 
     @cached_property
     def source_probabilities(self) -> torch.Tensor:
-        """Softmax of the source network on the training slices, [N, K_s, *spatial]."""
+        """Softmax of the source network on the training slices, [N, K_s, *spatial].
+
+        Raises:
+            ValueError: the arm starts fresh, so there is no source network.
+        """
+        if self.source is None:
+            raise ValueError("an arm that starts fresh has no source network to look at")
         return self.probabilities_of(self.source)
+
+    @cached_property
+    def scratch_probabilities(self) -> torch.Tensor:
+        """Softmax of the network from scratch on the training slices, [N, K, *spatial].
+
+        Raises:
+            ValueError: the arm has not asked for one.
+        """
+        if self.scratch is None:
+            raise ValueError("the arm has not asked for a network from scratch (needs_scratch)")
+        return self.probabilities_of(self.scratch)
 
     @cached_property
     def hardness(self) -> torch.Tensor:

@@ -1,0 +1,257 @@
+"""An arm is a function that a reader writes: it trains beside the others, and its twin comes along."""
+
+from functools import partial
+
+import pytest
+import torch
+from cells import run_cell
+
+from riskmap.data.patients import SliceSet
+from riskmap.loss import RiskWeightedLoss
+from riskmap.pages.comparison import Comparison
+from riskmap.project.sources import UnknownSourceError
+from riskmap.training import making
+from riskmap.training.arm import Recipe, arm_of, twin_of
+from riskmap.training.arms import choose_arms, in_order, title_of
+from riskmap.training.config import NetworkConfig, Setting
+from riskmap.training.networks import build_network
+from riskmap.training.strategy import Strategy
+from riskmap.training.target_data import TargetData
+
+SMALL = NetworkConfig(channels=(4, 8))
+SETTING = Setting(SMALL, steps=2, source_steps=2, device="cpu", precision="float32")
+CELL = """
+STRENGTH = 3.0
+
+def on_the_label(h, y):
+    return 1 + STRENGTH * h * (y > 0)
+"""
+
+
+@pytest.fixture
+def data():
+    images = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    slices = SliceSet(images, (images > 0.7).to(torch.uint8), ("a",) * 4)
+    return TargetData(slices, 2, build_network(2, SMALL, seed=1), 0, "float32")
+
+
+def twice(h, y):
+    return 1 + (y > 0).float()
+
+
+def on_the_label(h, y):
+    return 1 + 3 * h * (y > 0)
+
+
+def body_at_a_tenth(data):
+    return Recipe(RiskWeightedLoss("pixels", dice_weight=0.0), strategy=Strategy(body_rate=0.1))
+
+
+def own_loss(data):
+    return Recipe(RiskWeightedLoss("pixels"), on_the_label(data.hardness, data.slices.labels))
+
+
+def test_weights_are_those_of_the_function_at_mean_one(data):
+    recipe = arm_of(on_the_label).recipe(data)
+    expected = 1 + 3 * data.hardness * data.slices.labels
+    assert torch.allclose(recipe.weights, expected / expected.mean())
+    assert recipe.weights.unique().numel() > 10
+    assert recipe.loss.normalization == "pixels"
+    assert recipe.strategy == Strategy()
+
+
+def test_a_function_cannot_change_the_data_of_the_others(data):
+    def spoils(h, y):
+        h.zero_()
+        y.zero_()
+        return h + 1
+
+    hardness, labels = data.hardness.clone(), data.slices.labels.clone()
+    assert (arm_of(spoils).recipe(data).weights == 1).all()
+    assert torch.equal(data.hardness, hardness)
+    assert torch.equal(data.slices.labels, labels)
+
+
+def assert_is_twin(twin, weights, labels):
+    assert not torch.equal(twin, weights)
+    for image in range(len(labels)):
+        for index in labels.unique():
+            chosen = labels[image] == index
+            assert torch.equal(twin[image][chosen].sort().values, weights[image][chosen].sort().values)
+
+
+@pytest.mark.parametrize("function", [on_the_label, own_loss])
+def test_a_twin_has_the_same_values_per_class_and_image_at_other_places(function, data):
+    arm, twin = arm_of(function), twin_of(function)
+    recipe, of_twin = arm.recipe(data), twin.recipe(data)
+    assert_is_twin(of_twin.weights, recipe.weights, data.slices.labels)
+    assert of_twin.loss.normalization == recipe.loss.normalization
+    assert (twin.name, twin.control_of) == (f"{arm.name}_shuffled", arm.name)
+    assert twin.code != arm.code
+
+
+def test_a_recipe_is_taken_as_it_is(data):
+    recipe = arm_of(body_at_a_tenth).recipe(data)
+    assert (recipe.loss.dice_weight, recipe.strategy.body_rate, recipe.weights) == (0.0, 0.1, None)
+    with pytest.raises(ValueError, match="no weights, so it has no shuffled twin"):
+        twin_of(body_at_a_tenth).recipe(data)
+
+
+def names_of(*arms):
+    return [arm.name for arm in choose_arms(arms)]
+
+
+def test_functions_stand_where_they_are_named_and_weights_bring_their_twin():
+    assert names_of("scratch", twice, "fine_tune") == ["scratch", "twice", "twice_shuffled", "fine_tune"]
+    assert names_of("twice_shuffled", "fine_tune", twice) == ["twice_shuffled", "fine_tune", "twice"]
+    assert names_of(body_at_a_tenth, own_loss) == ["body_at_a_tenth", "own_loss"]
+    assert names_of(own_loss, "own_loss_shuffled") == ["own_loss", "own_loss_shuffled"]
+    assert names_of(arm_of(twice), "fine_tune") == ["twice", "fine_tune"]
+    assert in_order(["twice", "fine_tune", "scratch"]) == ["scratch", "fine_tune", "twice"]
+    assert [title_of(arm.name) for arm in choose_arms([twice])] == [arm.title for arm in choose_arms([twice])]
+
+
+def unlike(*arguments):
+    return torch.ones(1)
+
+
+def three(h, y, z):
+    return h
+
+
+def keywords(h, *, y):
+    return h
+
+
+def fine_tune(h, y):
+    return h
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda h, y: h, "a function that has one: .* got <lambda>"),
+        (partial(twice), "a function that has one: .* got partial"),
+        (RiskWeightedLoss("pixels"), "a function that has one: .* got RiskWeightedLoss"),
+        (unlike, r"unlike must take \(h, y\), hardness and labels, or \(data\), got \(\*arguments\)"),
+        (three, r"three must take \(h, y\).* got \(h, y, z\)"),
+        (keywords, r"keywords must take \(h, y\)"),
+    ],
+)
+def test_what_is_no_arm_is_refused(function, message):
+    with pytest.raises(TypeError, match=message):
+        choose_arms([function])
+
+
+def test_names_must_be_known_and_tell_arms_apart():
+    other = run_cell("def twice(h, y):\n    return 2 + y\n")["twice"]
+    for arms in ([fine_tune], [fine_tune, "scratch"]):
+        with pytest.raises(ValueError, match="a name of its own, got fine_tune twice"):
+            choose_arms(arms)
+    with pytest.raises(ValueError, match="a name of its own, got twice, twice_shuffled twice"):
+        choose_arms([twice, other])
+    with pytest.raises(ValueError, match="a name of its own, got scratch twice"):
+        choose_arms(["scratch", "fine_tune", "scratch"])
+    with pytest.raises(ValueError, match="unknown arm 'thrice_shuffled'"):
+        choose_arms([twice, "thrice_shuffled"])
+
+
+def test_an_arm_whose_content_cannot_be_told_is_refused():
+    loss = torch.nn.Softplus(beta=2)
+    mine = run_cell("def mine(h, y):\n    return LOSS(h)\n", LOSS=loss)["mine"]
+    with pytest.raises(UnknownSourceError, match="it uses LOSS of type Softplus"):
+        choose_arms(["scratch", mine])
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("h[0]", r"a weight per pixel, \[4, 1, 16, 16\], got \[1, 16, 16\]"),
+        ("h.mean()", r"a weight per pixel, \[4, 1, 16, 16\], got \[\]"),
+        ("h.numpy()", "a weight per pixel, .* got ndarray"),
+        ("None", "a weight per pixel, .* got NoneType"),
+        ("y - 1", "at least 0 that are not all 0, got values from -1 to 0"),
+        ("h / 0", "finite weights"),
+        ("h * float('nan')", "got values from nan to nan"),
+        ("0 * h", "not all 0, got values from 0 to 0"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_named(returned, message, data):
+    mine = run_cell(f"def mine(h, y):\n    return {returned}\n")["mine"]
+    for arm in (arm_of(mine), twin_of(mine)):
+        with pytest.raises(ValueError, match=message):
+            arm.recipe(data)
+
+
+def test_whole_numbers_are_weights_too(data):
+    recipe = arm_of(run_cell("def mine(h, y):\n    return 1 + y\n")["mine"]).recipe(data)
+    assert recipe.weights.dtype == torch.float32
+    assert recipe.weights.mean().item() == pytest.approx(1.0)
+
+
+def compare(cohort, out_dir, *arms):
+    options = {"shots": 1, "seeds": (0, 1), "setting": SETTING, "out_dir": out_dir}
+    return Comparison(cohort, "FLAIR:WT", "T1ce:TC", ["scratch", "fine_tune", *arms], **options)
+
+
+@pytest.fixture(scope="module")
+def made(tiny_cohort, tmp_path_factory):
+    """A comparison with an arm that a cell has defined, trained by two workers."""
+    out_dir = tmp_path_factory.mktemp("runs")
+    comparison = compare(tiny_cohort, out_dir, run_cell(CELL)["on_the_label"], body_at_a_tenth)
+    comparison.run(jobs=2)
+    return comparison
+
+
+def test_an_own_arm_trains_beside_the_others_with_its_twin(made):
+    names = ["scratch", "fine_tune", "on_the_label", "on_the_label_shuffled", "body_at_a_tenth"]
+    assert {cell[0] for cell in made.runs} == set(names)
+    for (name, _, seed), run in made.runs.items():
+        parameters = run.record["parameters"]
+        assert (parameters["arm"], parameters["seed"]) == (name, seed)
+        assert run.folder.name.startswith(f"{name}_k1_seed{seed}_")
+    shown = repr(made.table())
+    assert all(title in shown for title in ("on the label", "Control: on the label, shuffled", "body at a tenth"))
+    losses = {name: made.run_of(name).record["results"]["history"]["loss"] for name in names}
+    assert len({tuple(loss) for loss in losses.values()}) == len(names), "no two arms train alike"
+
+
+def test_the_record_keeps_the_text_of_an_own_arm(made):
+    for name in ("on_the_label", "on_the_label_shuffled"):
+        assert made.run_of(name).record["parameters"]["arm_text"] == CELL.split("\n\n")[1]
+    assert "arm_text" not in made.run_of("fine_tune").record["parameters"]
+
+
+def test_a_cell_that_is_run_again_trains_nothing_and_an_edited_one_its_own_runs_alone(made, tiny_cohort, monkeypatch):
+    trained, train = [], making.train
+    monkeypatch.setattr(
+        making, "train", lambda *a, **options: trained.append(options["checkpoint"]) or train(*a, **options)
+    )
+    again = compare(tiny_cohort, made.out_dir, run_cell("# once more" + CELL)["on_the_label"])
+    again.run(jobs=1)
+    assert not trained
+    assert again.run_of("on_the_label").folder == made.run_of("on_the_label").folder
+    edited = compare(tiny_cohort, made.out_dir, run_cell(CELL.replace("3.0", "5.0"))["on_the_label"])
+    edited.run(jobs=1)
+    assert sorted(path.parent.name.split("_k1_")[0] for path in trained) == [
+        *["on_the_label"] * 2,
+        *["on_the_label_shuffled"] * 2,
+    ]
+    assert edited.run_of("on_the_label").folder != made.run_of("on_the_label").folder
+
+
+def test_an_arm_that_has_changed_since_it_was_chosen_is_not_trained_under_its_old_name(made, tiny_cohort):
+    """A cell that sets a constant was run again, and the one that makes the comparison was not."""
+    space = run_cell(CELL)
+    comparison = compare(tiny_cohort, made.out_dir, space["on_the_label"])
+    space["STRENGTH"] = 5.0
+    with pytest.raises(ValueError, match="on_the_label has changed since it was chosen"):
+        comparison.run(jobs=1)
+    space["STRENGTH"] = 3.0
+    comparison.run(jobs=1)
+
+
+def test_an_error_in_an_own_arm_reaches_its_author(tiny_cohort, made):
+    wrong = run_cell("def wrong(h, y):\n    return h[:1, :, :2]\n")["wrong"]
+    with pytest.raises(ValueError, match=r"wrong\(h, y\) must return a tensor with a weight per pixel"):
+        compare(tiny_cohort, made.out_dir, wrong).run(jobs=2)

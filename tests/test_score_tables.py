@@ -1,0 +1,85 @@
+"""From records to tables: seeds are averaged per patient first, and only what can be paired is compared."""
+
+import pandas as pd
+import pytest
+
+from riskmap.experiment import score_tables
+
+
+def record(arm, seed=0, steps=4, **dice):
+    """Return a record with the Dice of each patient."""
+    parameters = {"task": "T1ce:TC", "arm": arm, "shots": 1, "seed": seed}
+    parameters |= {"training": {"steps": steps, "learning_rate": 0.1}, "data": {"cohort": "c", "simulated": True}}
+    if arm != "scratch":
+        parameters["source"] = {"task": "FLAIR:WT"}
+    patients = {patient: {"dice": [value], "empty": [False]} for patient, value in dice.items()}
+    return {"parameters": parameters, "results": {"patients": patients}}
+
+
+@pytest.fixture
+def frame():
+    """Three arms, two seeds and two patients."""
+    records = [record("scratch", 0, a=0.8, b=0.6), record("scratch", 1, a=0.6, b=0.6)]
+    records += [record("fine_tune", 0, a=0.5, b=0.7), record("fine_tune", 1, a=0.5, b=0.4)]
+    records += [record("risk_map_paper", seed, a=0.9, b=0.8) for seed in (0, 1)]
+    return score_tables.scores(records)
+
+
+def test_tables_pair_patients_and_average_seeds_first(frame):
+    dice = score_tables.per_patient(frame)
+    assert dice["scratch"].to_dict() == pytest.approx({"a": 0.7, "b": 0.6})
+    table = score_tables.result_table(frame, ["scratch", "fine_tune", "risk_map_paper"])
+    assert table["arm"].tolist() == ["From scratch", "Fine-tuning", "Risk map, reconstruction of the paper"]
+    # 20 and 5 points
+    assert table["gap: scratch − arm"][1].startswith("+12.5 [")
+    assert table["patients worse than scratch"].tolist() == ["0 of 2", "2 of 2", "0 of 2"]
+
+
+def seeds_of(frame, arm, seeds):
+    """Return the frame with an arm's seeds renamed."""
+    return frame.assign(seed=frame["seed"].mask(frame["arm"] == arm, frame["seed"].map(dict(enumerate(seeds)))))
+
+
+@pytest.mark.parametrize("seeds", [(3, 4), (0, 3), (1, 2)])
+def test_arms_of_other_seeds_cannot_be_paired(frame, seeds):
+    """As many seeds are not the same seeds: other patients trained them."""
+    with pytest.raises(ValueError, match="must share patients and seeds"):
+        score_tables.per_patient(seeds_of(frame, "fine_tune", seeds))
+    swapped = seeds_of(frame, "fine_tune", (1, 0))
+    pd.testing.assert_frame_equal(score_tables.per_patient(swapped), score_tables.per_patient(frame))
+
+
+def test_an_arm_that_lacks_a_run_or_a_patient_cannot_be_paired(frame):
+    for part in (frame.iloc[1:], frame.loc[(frame["arm"] != "scratch") | (frame["patient"] != "a")]):
+        with pytest.raises(ValueError, match="must share patients and seeds"):
+            score_tables.per_patient(part)
+
+
+def test_two_runs_of_one_arm_and_seed_are_not_averaged(frame):
+    """They differ in something that no column of the table shows."""
+    both = pd.concat([frame, frame.loc[frame["arm"] == "scratch"].assign(shots=2)])
+    with pytest.raises(ValueError, match="several runs of one arm, patient and seed"):
+        score_tables.per_patient(both)
+    # with seed 0 twice and no seed 1, each arm has two runs
+    with pytest.raises(ValueError, match="several runs of one arm, patient and seed"):
+        score_tables.per_patient(seeds_of(frame, "fine_tune", (0, 0)))
+
+
+def test_runs_of_different_steps_stand_in_no_table():
+    with pytest.raises(ValueError, match="runs of 4, 8 steps"):
+        score_tables.scores([record("scratch", a=0.5), record("fine_tune", steps=8, a=0.5)])
+
+
+def test_answers_say_what_the_interval_says(frame):
+    estimate = score_tables.compare(frame, "scratch", "fine_tune")
+    answer = score_tables.answer(frame, "scratch", "fine_tune", "Harm?")
+    assert answer == f"- Harm? {estimate.text(digits=1, signed=True)} Dice points: **yes**."
+    assert len(score_tables.answers(frame).splitlines()) == 3, "only what the arms that are there can answer"
+    assert score_tables.answers(frame).splitlines()[0].startswith("- Is there negative transfer")
+
+
+def test_each_number_of_shots_has_its_table(frame):
+    both = pd.concat([frame, frame.assign(shots=2)])
+    table = score_tables.shots_table(both, ["scratch", "fine_tune"])
+    assert table["k"].tolist() == [1, 1, 2, 2]
+    assert table.iloc[0, 1:].tolist() == table.iloc[2, 1:].tolist()
