@@ -118,13 +118,12 @@ def test_a_missing_or_broken_description_is_named(own):
 def test_a_prepared_cohort_is_a_folder_of_nifti_files_too(tiny_cohort, tmp_path):
     description = describe_cohort(tiny_cohort)
     assert Description.model_validate(yaml.safe_load(show_description(description))) == description
-    out = prepare_own(tiny_cohort.folder, description, tmp_path, **ARGUMENTS)
-    assert out == tmp_path / "prepared" / f"own_{tiny_cohort.folder.name}_4mm"
-    again = Cohort.open(out)
+    again = prepare_own(tiny_cohort.folder, description, tmp_path, **ARGUMENTS)
+    assert again.folder == tmp_path / "prepared" / f"own_{tiny_cohort.folder.name}_4mm"
     subject = tiny_cohort.subjects[0]
     assert np.array_equal(again.labels(subject, "REGIONS"), tiny_cohort.labels(subject, "REGIONS"))
     assert again.targets["REGIONS"].classes == tiny_cohort.targets["REGIONS"].classes
-    assert read_json(out / "manifest.json")["layout"] == "own"
+    assert read_json(again.folder / "manifest.json")["layout"] == "own"
 
 
 def test_the_examples_describe_what_they_say(real_glioma, tmp_path):
