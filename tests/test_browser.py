@@ -13,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from riskmap.project import browser
 from riskmap.project.check_env import RequirementCheck
+from riskmap.project.paths import PROJECT_ROOT
 
 
 @pytest.fixture
@@ -121,10 +122,16 @@ def test_browser_tests_run_to_their_end(bare_machine, monkeypatch, installed, ex
 
 
 def test_explorers_are_found_in_code_cells(tmp_path):
-    code = ["from x import explore_a", "explore_a(1)", "y.explore_b()", "f(2)\nexplore_a(3)"]
+    code = ["from x import explore_a", "explore_a(1)", "y.explore_b()", "f(2)\nexplore_a(3)", "page.explore()"]
     notebook = new_notebook(cells=[*map(new_code_cell, code), new_markdown_cell("explore_c(4)")])
     nbformat.write(notebook, tmp_path / "n.ipynb")
-    assert explorers_of(tmp_path / "n.ipynb") == ["explore_a", "explore_b", "explore_a_2"]
+    assert explorers_of(tmp_path / "n.ipynb") == ["explore_a", "explore_b", "explore_a_2", "page_explore"]
+
+
+def test_every_page_that_shows_a_network_or_patients_has_its_explorers_moved():
+    pages = sorted((PROJECT_ROOT / "notebooks").glob("0[0-9]_*.ipynb"))
+    assert [page.name[:2] for page in pages if explorers_of(page)] == ["00", "01", "02", "03", "04", "05", "06"]
+    assert explorers_of(PROJECT_ROOT / "notebooks" / "02_risk_map.ipynb") == ["source_map_explore", "explore_leep"]
 
 
 def test_problems_of_a_run_are_found():

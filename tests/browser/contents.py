@@ -17,13 +17,21 @@ def explorers_of(notebook: Path) -> list[str]:
             # a magic is no Python before IPython has turned it into a call
             source = TransformerManager().transform_cell(cell.source)
             calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-            names += [name for name in map(ast.unparse, calls) if name.split(".")[-1].startswith("explore_")]
+            names += [name for name in map(_explorer, map(ast.unparse, calls)) if name]
     seen: Counter[str] = Counter()
     numbered = []
-    for name in (name.split(".")[-1] for name in names):
+    for name in names:
         seen[name] += 1
         numbered.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
     return numbered
+
+
+def _explorer(called: str) -> str:
+    """Return a name for the explorer that a call shows; the one of an object needs the object's name. "" for others."""
+    last = called.split(".")[-1]
+    if last == "explore":
+        return called.replace(".", "_")
+    return last if last.startswith("explore_") else ""
 
 
 def problems(notebook: NotebookNode) -> list[str]:
