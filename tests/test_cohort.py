@@ -71,13 +71,13 @@ def test_parts_are_disjoint_and_complete(tiny_cohort):
 @pytest.mark.parametrize(
     ("call", "pieces"),
     [
-        (lambda cohort: cohort.image(FIRST, "FLAIRE"), ["modality 'FLAIRE'", "'FLAIR'?", "FLAIR, T1, T1ce, T2"]),
-        (lambda cohort: cohort.labels(FIRST, "wt"), ["target 'wt'", "did you mean 'WT'?", "WT, TC, ET, REGIONS"]),
+        (lambda cohort: cohort.image(FIRST, "FLAIRE"), ["sequence 'FLAIRE'", "'FLAIR'?", "FLAIR, T1, T1ce, T2"]),
+        (lambda cohort: cohort.labels(FIRST, "wt"), ["label 'wt'", "did you mean 'WT'?", "WT, TC, ET, REGIONS"]),
         (lambda cohort: cohort.brain("FeTS21_Training_01"), ["subject 'FeTS21_Training_01'", "did you mean 'FeTS21_"]),
         (lambda cohort: cohort.part("target_tests"), ["part 'target_tests'", "'target_test'?", "source_train"]),
         (lambda cohort: cohort.part("zzz"), ["unknown part 'zzz' in cohort tiny. Allowed: source_train"]),
-        (lambda cohort: Task.parse("t2:lesion").check(cohort), ["target 'LESION'", "WT, TC, ET"]),
-        (lambda cohort: Task.parse("PET:WT").check(cohort), ["modality 'PET'", "FLAIR, T1"]),
+        (lambda cohort: Task.parse("t2:lesion").check(cohort), ["label 'LESION'", "WT, TC, ET"]),
+        (lambda cohort: Task.parse("PET:WT").check(cohort), ["sequence 'PET'", "FLAIR, T1"]),
     ],
 )
 def test_unknown_names_are_met_with_what_is_allowed(tiny_cohort, call, pieces):
@@ -189,7 +189,7 @@ def test_tasks_are_read_in_any_case(text, spelled, slug):
 
 @pytest.mark.parametrize("text", ["", "FLAIR", "FLAIR:", ":WT", "FLAIR:WT:TC"])
 def test_a_text_that_is_no_task_is_refused(text):
-    with pytest.raises(ValueError, match=r"task must read MODALITY:TARGET.*got"):
+    with pytest.raises(ValueError, match=r"task must read SEQUENCE:LABEL.*got"):
         Task.parse(text)
 
 

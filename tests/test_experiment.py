@@ -100,7 +100,7 @@ def test_nothing_is_made_twice_and_a_lost_run_is_made_again(done, monkeypatch):
     assert {path.name: path.read_text() for path in done.results_dir.iterdir()} == before
     rates = {arm: row["chosen"] for arm, row in read_json(done.results_dir / "rates.json").items()}
     spec, cohort = done.published(rates)[-1][1]
-    place = runs.place_of(spec, cohort, done.out_dir)
+    place = runs.folder_of(spec, cohort, done.out_dir)
     record = read_json(place / "record.json")
     (place / "record.json").unlink()
     assert "published runs" in done.describe()

@@ -1,6 +1,7 @@
-"""Nothing stale is read: a run is named by all that decides its numbers, the source of arm and training included."""
+"""Nothing stale is read: a run is named by all that decides its numbers, the code of arm and training included."""
 
-import shutil
+import inspect
+from collections import defaultdict, namedtuple
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +12,15 @@ from cells import run_cell
 from scipy.ndimage import zoom
 from torch.nn.functional import max_pool2d, softplus
 
-from riskmap.project import sources
-from riskmap.project.paths import PROJECT_ROOT
-from riskmap.project.sources import UnknownSourceError, package_code
-from riskmap.training import device
-from riskmap.training.arm import arm_of
+from riskmap.project import package
+from riskmap.project.function_code import UnknownCodeError
+from riskmap.project.package import package_code
+from riskmap.training import arms, device, runs
 from riskmap.training.arms import ARMS, get_arm
 from riskmap.training.config import NetworkConfig, SourceSpec, TrainingConfig, TransferSpec
-from riskmap.training.runs import ensure_run, parameters_of, place_of
+from riskmap.training.own_arm import arm_of
+from riskmap.training.runs import ensure_run, parameters_of
+from riskmap.training.runs import folder_of as folder_in
 
 SHORT = TrainingConfig(steps=2, batch_size=4, validations=1, device="cpu", precision="float32")
 SOURCE = SourceSpec("FLAIR:WT", 0, SHORT, NetworkConfig(channels=(4, 8)))
@@ -72,7 +74,7 @@ def mine(h, y, power=5.0, *, offset=6.0):
 
 def folder_of(spec, cohort):
     """Return the folder of a run."""
-    return place_of(spec, cohort, Path("runs"))
+    return folder_in(spec, cohort, Path("runs"))
 
 
 @pytest.fixture
@@ -94,6 +96,7 @@ def folder(tiny_cohort):
         ("Weight by hardness.", "Weight by how hard a pixel is."),
         ("    return (y > 0).float()", "    '''Say where the foreground is.'''\n    return (y>0).float()"),
         ("BASE * TIMES", "(BASE) *  TIMES"),
+        ("return values + BASE * TIMES", "return values + (\n            BASE\n            * TIMES\n        )"),
         ("inside = factory(4.0)", "inside = factory(8.0 / 2)"),
         ("STRENGTH = 2.0", "STRENGTH = 2.0\nUNUSED = 3.0"),
     ],
@@ -171,15 +174,67 @@ def test_arrays_and_tensors_count_by_their_content(folder):
         assert folder(text, TABLE=make([1.0, 2.0])) != folder(text, TABLE=make([1.0, 3.0]))
 
 
-def test_a_module_of_the_reader_counts_with_what_it_imports(folder, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    text = "import own_helpers\n\ndef mine(h, y):\n    return own_helpers.helper(h)\n"
-    (tmp_path / "own_helpers.py").write_text("from own_numbers import LEVEL\n\ndef helper(h):\n    return LEVEL * h\n")
-    seen = []
-    for level in ("1", "1  # a comment", "2"):
-        (tmp_path / "own_numbers.py").write_text(f"LEVEL = {level}\n")
-        seen.append(folder(text))
-    assert seen[0] == seen[1] != seen[2]
+@pytest.mark.parametrize(
+    ("text", "first", "second"),
+    [
+        # one of several lambdas on one line
+        ("F = [(lambda h: 2 * h), (lambda h: 3 * h)][KEY]\n\ndef mine(h, y):\n    return F(h)\n", 0, 1),
+        ("F = {'a': (lambda h: 2 * h), 'b': (lambda h: 3 * h)}[KEY]\n\ndef mine(h, y):\n    return F(h)\n", "a", "b"),
+        ("def mine(h, y):\n    return h + mine.level\n\nmine.level = KEY\n", 1.0, 2.0),
+        ("def mine(h, y):\n    return h + float(KEY[0])\n", torch.ones(1).bfloat16(), torch.zeros(1).bfloat16()),
+        ("def mine(h, y):\n    return h + float(KEY)\n", torch.tensor(1.0), torch.tensor(2.0)),
+        ("def mine(h, y):\n    return h + KEY[9]\n", defaultdict(lambda: 1), defaultdict(lambda: 2)),
+        ("GET = KEY.get\n\ndef mine(h, y):\n    return h + GET(1)\n", {1: 1}, {1: 2}),
+        ("def mine(h, y):\n    try:\n        return h[KEY]\n    except IndexError:\n        return h\n", 1, 2),
+    ],
+)
+def test_what_a_name_alone_does_not_say_counts(folder, text, first, second):
+    assert folder(text, KEY=first) == folder(text, KEY=first)
+    assert folder(text, KEY=first) != folder(text, KEY=second)
+
+
+def test_the_methods_of_a_tuple_with_names_count(folder):
+    text = """
+    class Level(PAIR):
+        def value(self):
+            return 2 * self.low
+
+    LEVEL = Level(1, 2)
+
+    def mine(h, y):
+        return h + LEVEL.value()
+    """
+    pair = namedtuple("pair", "low high")
+    assert folder(text, PAIR=pair) == folder(text, PAIR=pair)
+    assert folder(text, PAIR=pair) != folder(text.replace("2 * self", "3 * self"), PAIR=pair)
+
+
+def test_a_variable_that_is_not_set_yet_is_no_error(folder):
+    text = """
+    def make():
+        def mine(h, y):
+            return h if y.any() else later(h)
+        return mine
+        later = None
+
+    mine = make()
+    """
+    assert folder(text) == folder(text)
+
+
+def test_a_module_of_the_package_counts_with_its_part_that_is_used(folder, edit):
+    """The front of the package imports neither."""
+    for text in (
+        "import riskmap.twins\n\ndef mine(h, y):\n    return riskmap.twins.class_mean(h, y)\n",
+        "def mine(h, y):\n    import riskmap.twins\n    return riskmap.twins.class_mean(h, y)\n",
+        "def mine(h, y):\n    from riskmap.twins import class_mean\n    return class_mean(h, y)\n",
+        "def mine(h, y):\n    from riskmap import twins\n    return twins.class_mean(h, y)\n",
+    ):
+        before = folder(text)
+        with pytest.MonkeyPatch.context() as patch:
+            edit("twins.py", ".clamp_min(1)", ".clamp_min(2)", patch)
+            assert folder(text) != before
+        assert folder(text) == before
 
 
 @pytest.mark.parametrize(
@@ -188,20 +243,25 @@ def test_a_module_of_the_reader_counts_with_what_it_imports(folder, tmp_path, mo
         ("def mine(h, y):\n    return LOSS(h)", {"LOSS": torch.nn.Softplus(beta=2)}, "it uses LOSS of type Softplus"),
         ("def mine(h, y, loss=LOSS):\n    return loss(h)", {"LOSS": torch.nn.ReLU()}, "default 0 of type ReLU"),
         ("def mine(h, y):\n    return LIST[0](h)", {"LIST": [torch.nn.ReLU()]}, r"LIST\[0\] of type ReLU"),
+        ("def mine(h, y):\n    return h + globals()['K']", {"K": 1}, r"mine calls globals\(\), which can reach"),
+        ("def mine(h, y):\n    return h + eval('K')", {"K": 1}, r"mine calls eval\(\)"),
+        ("def mine(h, y):\n    return SHIFT(h)", {"SHIFT": np.frompyfunc(abs, 1, 1)}, "SHIFT, made by NumPy of a"),
+        ("def mine(h, y):\n    return h + TABLE[0]", {"TABLE": np.array([object()])}, "TABLE, whose values cannot be"),
+        ("def mine(h, y):\n    return h + TABLE[0]", {"TABLE": torch.eye(2).to_sparse()}, "TABLE, whose values cannot"),
     ],
 )
 def test_an_object_whose_content_cannot_be_told_is_refused(text, names, message):
-    with pytest.raises(UnknownSourceError, match=message):
+    with pytest.raises(UnknownCodeError, match=message):
         arm_of(run_cell(text, **names)["mine"])
 
 
 def test_a_function_without_a_source_is_refused():
     space = {}
     exec("def mine(h, y): return h", space)
-    with pytest.raises(UnknownSourceError, match="source of mine cannot be read"):
+    with pytest.raises(UnknownCodeError, match="text of mine cannot be read"):
         arm_of(space["mine"])
     exec("def mine(h, y): return h", space | {"__name__": "__main__"})
-    with pytest.raises(UnknownSourceError, match="source of mine cannot be read"):
+    with pytest.raises(UnknownCodeError, match="text of mine cannot be read"):
         arm_of(space["mine"])
 
 
@@ -218,26 +278,16 @@ def test_functions_of_installed_packages_count_by_their_names(folder):
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A copy of the package, whose source counts in place of its own."""
-    shutil.copytree(PROJECT_ROOT / "riskmap", tmp_path / "riskmap", ignore=shutil.ignore_patterns("__pycache__"))
+def edit(monkeypatch):
+    """Return a function that makes this process one that has imported an edited module of the package."""
 
-    def file_of(module):
-        path = tmp_path.joinpath(*module.split("."))
-        return next((each for each in (path.with_suffix(".py"), path / "__init__.py") if each.is_file()), None)
+    def edit(place, old, new, patch=monkeypatch):
+        module = ".".join((package.PACKAGE, *Path(place).with_suffix("").parts))
+        text = package.IMPORTED[module]
+        assert old in text
+        patch.setitem(package.IMPORTED, module, text.replace(old, new, 1))
 
-    monkeypatch.setattr(sources, "_file_of", file_of)
-    package_code.cache_clear()
-    yield tmp_path / "riskmap"
-    package_code.cache_clear()
-
-
-def edit(path, old, new):
-    """Change a file, as an editor does, and forget what was read of it."""
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-    package_code.cache_clear()
+    return edit
 
 
 @pytest.mark.parametrize(
@@ -252,10 +302,10 @@ def edit(path, old, new):
         ("loss.py", "def forward", "def backward"),
     ],
 )
-def test_a_changed_line_of_the_training_is_another_run_of_every_arm(tiny_cohort, package, module, old, new):
+def test_a_changed_line_of_the_training_is_another_run_of_every_arm(tiny_cohort, edit, module, old, new):
     specs = [SOURCE, TransferSpec(SOURCE, "T1ce:TC", get_arm("scratch"), 1, 0, SHORT)]
     before = [folder_of(spec, tiny_cohort) for spec in specs]
-    edit(package / module, old, new)
+    edit(module, old, new)
     assert not set(before) & {folder_of(spec, tiny_cohort) for spec in specs}
 
 
@@ -267,18 +317,28 @@ def test_a_changed_line_of_the_training_is_another_run_of_every_arm(tiny_cohort,
         ("figures/charts.py", "import", "import math\nimport"),
         ("project/progress.py", "import", "import math\nimport"),
         ("explorers/base.py", "DPI = 96", "DPI = 97"),
+        # a source network is no arm
+        ("training/arm.py", "weights / weights.mean()", "weights"),
+        ("training/arms.py", "rsqrt()", "reciprocal()"),
     ],
 )
-def test_what_decides_no_number_leaves_the_runs_where_they_are(tiny_cohort, package, module, old, new):
+def test_what_decides_no_number_leaves_the_runs_where_they_are(tiny_cohort, edit, module, old, new):
     before = folder_of(SOURCE, tiny_cohort)
-    edit(package / module, old, new)
+    edit(module, old, new)
     assert folder_of(SOURCE, tiny_cohort) == before
+
+
+def test_what_makes_arms_is_part_of_each(edit):
+    before = {name: replace(arm).code for name, arm in ARMS.items()}
+    edit("training/arm.py", "weights / weights.mean()", "weights")
+    assert not set(before.values()) & {replace(arm).code for arm in ARMS.values()}
 
 
 def test_an_edited_arm_of_the_package_leaves_the_others_where_they_are(monkeypatch):
     before = {name: replace(arm).code for name, arm in ARMS.items()}
-    plain = sources.plain_source
-    monkeypatch.setattr(sources, "plain_source", lambda text: plain(text.replace("rsqrt()", "reciprocal()")))
+    space = dict(vars(arms))
+    exec(inspect.getsource(arms.balanced).replace("rsqrt()", "reciprocal()"), space)
+    monkeypatch.setattr(arms.balanced, "__code__", space["balanced"].__code__)
     after = {name: replace(arm).code for name, arm in ARMS.items()}
     assert {name for name in ARMS if after[name] != before[name]} == {"class_balanced"}
     assert len(set(before.values())) == len(ARMS) - 1, "scratch and fine_tune share the plain loss"
@@ -289,6 +349,16 @@ def test_the_code_of_a_run_is_in_its_record(tiny_cohort, tmp_path):
     parameters = ensure_run(spec, tiny_cohort, tmp_path, progress=False).record["parameters"]
     assert parameters["code"] == package_code("riskmap.training.making")
     assert parameters["arm_code"] == get_arm("scratch").code
+
+
+def test_an_upgrade_is_another_run(tiny_cohort, monkeypatch):
+    specs = [SOURCE, TransferSpec(SOURCE, "T1ce:TC", get_arm("scratch"), 1, 0, SHORT)]
+    before = [folder_of(spec, tiny_cohort) for spec in specs]
+    there = runs.computing_versions()
+    assert {"torch", "monai", "numpy"} <= set(there)
+    for name in there:
+        monkeypatch.setattr(runs, "computing_versions", lambda name=name: {**there, name: "99.0"})
+        assert not set(before) & {folder_of(spec, tiny_cohort) for spec in specs}
 
 
 @pytest.mark.parametrize("is_source", [True, False], ids=["source", "transfer"])

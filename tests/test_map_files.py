@@ -12,12 +12,18 @@ from riskmap.data.volumes import KeptVolumes
 from riskmap.project.files import read_json, sha256_of_file
 from riskmap.project.workers import torch_threads
 from riskmap.training.config import NetworkConfig
-from riskmap.training.map_files import patient_batches, stream_statistics, write_risk_maps
+from riskmap.training.map_files import stream_statistics, write_risk_maps
 from riskmap.training.networks import build_network
 from riskmap.training.prediction import predict_probabilities
 
 TASK = Task("T1ce", "TC")
 NETWORK = build_network(2, NetworkConfig(channels=(4, 8)))
+
+
+def batches_of(cohort, subjects):
+    """Return the source's probabilities and the labels of each patient."""
+    slices = [load_slices(cohort, [subject], TASK) for subject in subjects]
+    return [(torch.cat(list(predict_probabilities(NETWORK, each.images, "float32"))), each.labels) for each in slices]
 
 
 def test_streamed_statistics_equal_those_of_all_patients_at_once(tiny_cohort):
@@ -34,7 +40,7 @@ def test_maps_are_written_per_patient_and_kept(tiny_cohort, tmp_path):
     subjects = tiny_cohort.subjects[:2]
     statistics = stream_statistics(NETWORK, 2, tiny_cohort, subjects, TASK, "float32")
     risk_map = TransferRiskMap(statistics, scaling="dataset", weighting="hardness")
-    risk_map.fit(patient_batches(NETWORK, tiny_cohort, subjects, TASK, "float32"))
+    risk_map.fit(batches_of(tiny_cohort, subjects))
     arguments = (NETWORK, risk_map, tiny_cohort, subjects, TASK, tmp_path, "float32", False)
     folder = write_risk_maps(*arguments)
     record = read_json(folder / "manifest.json")["subjects"]
@@ -46,15 +52,15 @@ def test_maps_are_written_per_patient_and_kept(tiny_cohort, tmp_path):
     assert not weights[..., ~holds_brain].any()
     # the order of a sum, and so its last bits, depends on the number of threads
     with torch_threads(1):
-        batches = list(patient_batches(NETWORK, tiny_cohort, subjects[:1], TASK, "float32"))
+        batches = batches_of(tiny_cohort, subjects[:1])
     expected = torch.cat([risk_map(*batch) for batch in batches])
     np.testing.assert_allclose(weights[..., holds_brain].transpose(2, 0, 1), expected[:, 0], rtol=1e-6)
     # what is there is kept, what is missing is made
-    last = folder / f"{subjects[1]}_risk.nii.gz"
-    moment, digest = (folder / f"{subjects[0]}_risk.nii.gz").stat().st_mtime_ns, record[subjects[1]]["sha256"]
+    last = folder / f"{subjects[1]}_weight.nii.gz"
+    moment, digest = (folder / f"{subjects[0]}_weight.nii.gz").stat().st_mtime_ns, record[subjects[1]]["sha256"]
     last.unlink()
     assert write_risk_maps(*arguments) == folder
-    assert (folder / f"{subjects[0]}_risk.nii.gz").stat().st_mtime_ns == moment
+    assert (folder / f"{subjects[0]}_weight.nii.gz").stat().st_mtime_ns == moment
     assert read_json(folder / "manifest.json")["subjects"][subjects[1]]["sha256"] == digest
     assert not list(folder.glob(".part-*"))
 
@@ -80,7 +86,7 @@ def test_a_damaged_map_is_made_again(tiny_cohort, tmp_path):
     arguments = (NETWORK, maps, tiny_cohort, subjects, TASK, tmp_path, "auto", False)
     folder = write_risk_maps(*arguments)
     manifest = read_json(folder / "manifest.json")
-    damaged, kept = (folder / f"{subject}_risk.nii.gz" for subject in subjects)
+    damaged, kept = (folder / f"{subject}_weight.nii.gz" for subject in subjects)
     sound, moment = damaged.read_bytes(), kept.stat().st_mtime_ns
     damaged.write_bytes(sound[: len(sound) // 2])
     write_risk_maps(*arguments)
@@ -113,7 +119,7 @@ def test_an_impossible_number_of_processes_is_named(tiny_cohort, tmp_path):
 
 
 def test_kept_volumes_are_bounded_by_bytes(tiny_cohort):
-    records = [(tiny_cohort.folder / each["path"], each["sha256"]) for each in tiny_cohort._records()]
+    records = [(tiny_cohort.folder / each["path"], each["sha256"]) for each in tiny_cohort._stored_files()]
     size = tiny_cohort.brain(tiny_cohort.subjects[0]).size
     volumes = KeptVolumes(limit=5 * size)
     for path, sha256 in records:

@@ -1,7 +1,10 @@
 """An arm is a function that a reader writes: it trains beside the others, and its twin comes along."""
 
+import random
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from cells import run_cell
@@ -9,12 +12,13 @@ from cells import run_cell
 from riskmap.data.patients import SliceSet
 from riskmap.loss import RiskWeightedLoss
 from riskmap.pages.comparison import Comparison
-from riskmap.project.sources import UnknownSourceError
+from riskmap.project.function_code import UnknownCodeError
 from riskmap.training import making
-from riskmap.training.arm import Recipe, arm_of, twin_of
+from riskmap.training.arm import Recipe
 from riskmap.training.arms import choose_arms, in_order, title_of
 from riskmap.training.config import NetworkConfig, Setting
 from riskmap.training.networks import build_network
+from riskmap.training.own_arm import arm_of, twin_of
 from riskmap.training.strategy import Strategy
 from riskmap.training.target_data import TargetData
 
@@ -77,7 +81,8 @@ def assert_is_twin(twin, weights, labels):
     for image in range(len(labels)):
         for index in labels.unique():
             chosen = labels[image] == index
-            assert torch.equal(twin[image][chosen].sort().values, weights[image][chosen].sort().values)
+            # both are at mean 1, which is the sum in another order
+            torch.testing.assert_close(twin[image][chosen].sort().values, weights[image][chosen].sort().values)
 
 
 @pytest.mark.parametrize("function", [on_the_label, own_loss])
@@ -102,13 +107,93 @@ def names_of(*arms):
 
 
 def test_functions_stand_where_they_are_named_and_weights_bring_their_twin():
-    assert names_of("scratch", twice, "fine_tune") == ["scratch", "twice", "twice_shuffled", "fine_tune"]
-    assert names_of("twice_shuffled", "fine_tune", twice) == ["twice_shuffled", "fine_tune", "twice"]
+    both = ["on_the_label", "on_the_label_shuffled"]
+    assert names_of("scratch", on_the_label, "fine_tune") == ["scratch", *both, "fine_tune"]
+    assert names_of("on_the_label_shuffled", "fine_tune", on_the_label) == [both[1], "fine_tune", both[0]]
     assert names_of(body_at_a_tenth, own_loss) == ["body_at_a_tenth", "own_loss"]
     assert names_of(own_loss, "own_loss_shuffled") == ["own_loss", "own_loss_shuffled"]
-    assert names_of(arm_of(twice), "fine_tune") == ["twice", "fine_tune"]
+    assert names_of(arm_of(on_the_label), "fine_tune") == ["on_the_label", "fine_tune"]
     assert in_order(["twice", "fine_tune", "scratch"]) == ["scratch", "fine_tune", "twice"]
-    assert [title_of(arm.name) for arm in choose_arms([twice])] == [arm.title for arm in choose_arms([twice])]
+    chosen = choose_arms([on_the_label])
+    assert [title_of(arm.name) for arm in chosen] == [arm.title for arm in chosen]
+
+
+def deep_inside(h, y):
+    """Hard pixels that are 20 pixels away from the edge of their slice."""
+    inside = torch.zeros_like(h)
+    inside[..., 20:-20, 20:-20] = 1
+    return 1 + inside * (h > 6)
+
+
+def asserting(h, y):
+    """Its code is not what its file says: pytest writes assertions anew."""
+    assert h.shape == y.shape
+    return h
+
+
+def by_table(h, y):
+    return torch.tensor([1.0, 3.0])[y]
+
+
+def by_image(h, y):
+    return h.amax((1, 2, 3), keepdim=True).expand_as(h)
+
+
+def of_volumes(h, y):
+    """It does not run on made-up slices."""
+    return h.amax((3, 4), keepdim=True).expand_as(h)
+
+
+def test_weights_without_places_come_without_a_twin(data):
+    """It would be the arm once more, and look like evidence."""
+    assert names_of(twice) == ["twice"]
+    assert names_of(by_table, by_image) == ["by_table", "by_image"]
+    assert names_of(asserting) == ["asserting", "asserting_shuffled"]
+    assert names_of(deep_inside) == ["deep_inside", "deep_inside_shuffled"]
+    assert names_of(of_volumes) == ["of_volumes", "of_volumes_shuffled"]
+    with pytest.raises(ValueError, match="the weights of twice are the same for all pixels of a class"):
+        choose_arms([twice, "twice_shuffled"])
+    # what the made-up pixels cannot say, the real ones do
+    with pytest.raises(ValueError, match=r"no places, so it has no twin; arm_of\(twice\) in place of twice"):
+        twin_of(twice).recipe(data)
+
+
+def by_torch(h, y):
+    return 1 + torch.rand(h.shape)
+
+
+def by_numpy(h, y):
+    return 1 + torch.from_numpy(np.random.rand(*h.shape))
+
+
+def by_python(h, y):
+    return 1 + random.random() * h
+
+
+def by_recipe(data):
+    return Recipe(RiskWeightedLoss("pixels"), torch.rand(data.hardness.shape))
+
+
+@pytest.mark.parametrize("function", [by_torch, by_numpy, by_python, by_recipe])
+def test_weights_by_chance_are_those_of_the_seed_and_the_same_for_the_twin(function, data):
+    arm, twin = arm_of(function), twin_of(function)
+    before = torch.get_rng_state(), np.random.get_state()[1], random.getstate()
+    weights = arm.recipe(data).weights
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])
+    assert random.getstate() == before[2]
+    torch.rand(1), np.random.rand(), random.random()
+    assert torch.equal(weights, arm.recipe(data).weights)
+    assert_is_twin(twin.recipe(data).weights, weights, data.slices.labels)
+    assert not torch.equal(weights, arm.recipe(replace(data, seed=1)).weights)
+
+
+def test_weights_that_differ_each_time_are_refused():
+    def unseeded(h, y):
+        return h + torch.from_numpy(np.random.default_rng().random(h.shape))
+
+    with pytest.raises(ValueError, match="unseeded gives other weights each time it is called"):
+        choose_arms([unseeded])
 
 
 def unlike(*arguments):
@@ -121,6 +206,22 @@ def three(h, y, z):
 
 def keywords(h, *, y):
     return h
+
+
+def maybe(h, y=None):
+    return h
+
+
+def strong(data, strength=2.0):
+    return Recipe(RiskWeightedLoss("pixels"))
+
+
+def strong_by_name(data, *, strength=2.0, **others):
+    return Recipe(RiskWeightedLoss("pixels"))
+
+
+def powered(h, y, power=2.0):
+    return h**power
 
 
 def fine_tune(h, y):
@@ -136,6 +237,8 @@ def fine_tune(h, y):
         (unlike, r"unlike must take \(h, y\), hardness and labels, or \(data\), got \(\*arguments\)"),
         (three, r"three must take \(h, y\).* got \(h, y, z\)"),
         (keywords, r"keywords must take \(h, y\)"),
+        (maybe, r"maybe\(h, y=None\) can be meant as weights\(h, y\) and as recipe\(data\): give the second"),
+        (strong, r"strong\(data, strength=2\.0\) can be meant as"),
     ],
 )
 def test_what_is_no_arm_is_refused(function, message):
@@ -143,13 +246,17 @@ def test_what_is_no_arm_is_refused(function, message):
         choose_arms([function])
 
 
+def test_a_recipe_may_have_choices_by_name_and_weights_may_have_any():
+    assert names_of(strong_by_name, powered) == ["strong_by_name", "powered", "powered_shuffled"]
+
+
 def test_names_must_be_known_and_tell_arms_apart():
-    other = run_cell("def twice(h, y):\n    return 2 + y\n")["twice"]
+    other = run_cell("def powered(h, y):\n    return h + y\n")["powered"]
     for arms in ([fine_tune], [fine_tune, "scratch"]):
-        with pytest.raises(ValueError, match="a name of its own, got fine_tune twice"):
+        with pytest.raises(ValueError, match="the package has an arm of the name fine_tune; rename yours"):
             choose_arms(arms)
-    with pytest.raises(ValueError, match="a name of its own, got twice, twice_shuffled twice"):
-        choose_arms([twice, other])
+    with pytest.raises(ValueError, match="a name of its own, got powered, powered_shuffled twice"):
+        choose_arms([powered, other])
     with pytest.raises(ValueError, match="a name of its own, got scratch twice"):
         choose_arms(["scratch", "fine_tune", "scratch"])
     with pytest.raises(ValueError, match="unknown arm 'thrice_shuffled'"):
@@ -159,7 +266,7 @@ def test_names_must_be_known_and_tell_arms_apart():
 def test_an_arm_whose_content_cannot_be_told_is_refused():
     loss = torch.nn.Softplus(beta=2)
     mine = run_cell("def mine(h, y):\n    return LOSS(h)\n", LOSS=loss)["mine"]
-    with pytest.raises(UnknownSourceError, match="it uses LOSS of type Softplus"):
+    with pytest.raises(UnknownCodeError, match="it uses LOSS of type Softplus"):
         choose_arms(["scratch", mine])
 
 
@@ -174,6 +281,7 @@ def test_an_arm_whose_content_cannot_be_told_is_refused():
         ("h / 0", "finite weights"),
         ("h * float('nan')", "got values from nan to nan"),
         ("0 * h", "not all 0, got values from 0 to 0"),
+        ("torch.complex(h, h)", "must return real weights, got torch.complex64"),
     ],
 )
 def test_weights_that_cannot_be_used_are_named(returned, message, data):
@@ -183,10 +291,35 @@ def test_weights_that_cannot_be_used_are_named(returned, message, data):
             arm.recipe(data)
 
 
-def test_whole_numbers_are_weights_too(data):
-    recipe = arm_of(run_cell("def mine(h, y):\n    return 1 + y\n")["mine"]).recipe(data)
-    assert recipe.weights.dtype == torch.float32
-    assert recipe.weights.mean().item() == pytest.approx(1.0)
+@pytest.mark.parametrize(
+    "returned", ["1 + y", "y > 0", "(1 + h).double()", "(1 + h).bfloat16()", "(1 + h).requires_grad_()"]
+)
+def test_weights_of_any_real_kind_become_float32_at_mean_one(returned, data):
+    weights = arm_of(run_cell(f"def mine(h, y):\n    return {returned}\n")["mine"]).recipe(data).weights
+    assert weights.dtype == torch.float32
+    assert not weights.requires_grad
+    assert weights.mean().item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "message"),
+    [
+        ("data.hardness", TypeError, r"mine\(data\) must return a Recipe of a loss, .*, got Tensor"),
+        ("Recipe('plain')", TypeError, "must return a Recipe of a loss, .*, got Recipe, str, Strategy"),
+        ("Recipe(print, None, 0.1)", TypeError, "got Recipe, builtin_function_or_method, float"),
+        ("Recipe(print, data.hardness[0])", ValueError, r"weights of mine\(data\) must be a tensor .*16, 16\], got"),
+        ("Recipe(print, -data.hardness - 1)", ValueError, r"of mine\(data\) must be finite weights of at least 0"),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_is_named(returned, error, message, data):
+    mine = run_cell(f"def mine(data):\n    return {returned}\n")["mine"]
+    for arm in (arm_of(mine), twin_of(mine)):
+        with pytest.raises(error, match=message):
+            arm.recipe(data)
+
+
+def test_weights_of_a_recipe_are_taken_as_they_are(data):
+    assert torch.equal(arm_of(own_loss).recipe(data).weights, on_the_label(data.hardness, data.slices.labels))
 
 
 def compare(cohort, out_dir, *arms):

@@ -22,7 +22,7 @@ from riskmap.training.config import (
 from riskmap.training.device import choose_precision
 from riskmap.training.networks import build_network
 from riskmap.training.prediction import predict_probabilities, predict_volume
-from riskmap.training.runs import ensure_run, ensure_runs, parameters_of, source_of
+from riskmap.training.runs import ensure_run, ensure_runs, parameters_of, source_run_of
 from riskmap.training.target_data import TargetData
 
 SIDE = 24
@@ -201,4 +201,4 @@ def test_transfer_on_volumes(tiny_cohort, tmp_path):
     found = ensure_runs(specs, tiny_cohort, tmp_path, jobs=1, progress=False)
     for run in found:
         assert all(volume.shape == tiny_cohort.shape for volume in run.predictions().values())
-    assert source_of(found[1], tiny_cohort, tmp_path).record["parameters"]["task"] == "FLAIR:WT"
+    assert source_run_of(found[1], tiny_cohort, tmp_path).record["parameters"]["task"] == "FLAIR:WT"

@@ -1,6 +1,7 @@
 """The house: which rooms there are, what each may import, and how high it stands."""
 
 import ast
+import re
 import shutil
 
 import pytest
@@ -12,6 +13,20 @@ DATA_FOLDERS = sorted(path.parent for path in (rooms.ROOT / "data_scripts").glob
 
 def test_every_import_keeps_the_plan():
     assert rooms.violations() == []
+
+
+def test_a_room_imports_only_rooms_above_it_in_the_table_of_the_house():
+    """By the rows of CONTRIBUTING.md; rooms of one row are one place."""
+    lines = (rooms.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    folders = [re.findall(r"`([a-z_/]+)/`", line.split("|")[1]) for line in lines if line.startswith("| `")]
+    order = {folder.replace("/", "."): row for row, names in enumerate(folders) for folder in names}
+
+    def row_of(room: str) -> int:
+        return order[room] if room in order else order[room.rpartition(".")[0]]
+
+    assert {row_of(room) for room in rooms.ALLOWED} < set(order.values())
+    for room, others in rooms.ALLOWED.items():
+        assert [each for each in others if row_of(each) > row_of(room)] == [], room
 
 
 def test_the_house_has_at_most_eight_floors():

@@ -78,8 +78,49 @@ def test_answers_say_what_the_interval_says(frame):
     assert score_tables.answers(frame).splitlines()[0].startswith("- Is there negative transfer")
 
 
+def test_every_arm_with_its_twin_is_asked_about_it(frame):
+    """The reader's own too, and the maps that the tutorial's tables name otherwise."""
+    arms = ("mine", "mine_shuffled", "risk_map_focused", "risk_map_focused_shuffled", "risk_map_hardness")
+    more = [frame.loc[frame["arm"] == "fine_tune"].assign(arm=arm) for arm in arms]
+    asked = [line.split("?")[0] for line in score_tables.answers(pd.concat([frame, *more])).splitlines()]
+    assert asked[:3] == [
+        "- Is there negative transfer: scratch above fine-tuning",
+        "- Is the reconstruction above plain fine-tuning",
+        "- Is the reconstruction above scratch",
+    ]
+    names = ("Risk map, 1 + 20 r", "mine")
+    ends = ("plain fine-tuning", "scratch", "its shuffled twin")
+    assert asked[3:] == [f"- Is {name} above {end}" for name in names for end in ends]
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (
+            lambda f: score_tables.result_table(f, ["fine_tun"]),
+            "no run of the arm 'fine_tun'; did you mean 'fine_tune'",
+        ),
+        (
+            lambda f: score_tables.result_table(f.loc[f["arm"] != "scratch"], ["fine_tune"]),
+            "no run of the arm 'scratch'",
+        ),
+        (
+            lambda f: score_tables.compare(f, "focal", "scratch"),
+            "no run of the arm 'focal'.* There are: scratch, fine_t",
+        ),
+    ],
+)
+def test_an_arm_without_a_run_is_named(frame, ask, message):
+    with pytest.raises(ValueError, match=message):
+        ask(frame)
+
+
 def test_each_number_of_shots_has_its_table(frame):
     both = pd.concat([frame, frame.assign(shots=2)])
     table = score_tables.shots_table(both, ["scratch", "fine_tune"])
     assert table["k"].tolist() == [1, 1, 2, 2]
     assert table.iloc[0, 1:].tolist() == table.iloc[2, 1:].tolist()
+
+
+def test_scores_say_how_long_each_run_was_trained(frame):
+    assert set(frame["steps"]) == {4}

@@ -27,7 +27,7 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class Target:
-    """A segmentation target: which raw label values make up which class.
+    """A label that can be learned: which raw label values make up which class.
 
     ``values`` maps raw label values to class indices; every other value is class 0, the background.
     """
@@ -96,7 +96,7 @@ class Cohort:
         except ValueError as error:
             raise CohortError(f"{error}. {remedy(folder)}") from error
         cohort = cls._from_manifest(folder, manifest)
-        absent = [each["path"] for each in cohort._records() if not (folder / each["path"]).is_file()]
+        absent = [each["path"] for each in cohort._stored_files() if not (folder / each["path"]).is_file()]
         if absent:
             raise CohortError(f"{len(absent)} files of {folder} are missing, first {absent[0]}. {remedy(folder)}")
         return cohort
@@ -199,9 +199,9 @@ class Cohort:
             - Output: :math:`(X, Y, Z)` = :attr:`shape`.
 
         Raises:
-            CohortError: if the subject or the modality is unknown, or the file is damaged.
+            CohortError: if the subject or the sequence is unknown, or the file is damaged.
         """
-        self._check("modality", modality, self.modalities)
+        self._check("sequence", modality, self.modalities)
         stored, step = self._read(subject, modality)
         return stored.astype(np.float32) * np.float32(step)
 
@@ -209,9 +209,9 @@ class Cohort:
         """Return the class indices of a target, as a new uint8 array of :attr:`shape`.
 
         Raises:
-            CohortError: if the subject or the target is unknown, or the file is damaged.
+            CohortError: if the subject or the label is unknown, or the file is damaged.
         """
-        self._check("target", target, self.targets)
+        self._check("label", target, self.targets)
         table = np.zeros(256, dtype=np.uint8)
         for value, index in self.targets[target].values.items():
             table[value] = index
@@ -239,7 +239,7 @@ class Cohort:
         """
         bad = [
             record["path"]
-            for record in self._records()
+            for record in self._stored_files()
             if not (self.folder / record["path"]).is_file()
             or sha256_of_file(self.folder / record["path"]) != record["sha256"]
         ]
@@ -249,7 +249,7 @@ class Cohort:
                 f"Delete their folders, then {remedy(self.folder)}"
             )
 
-    def _records(self) -> Iterable[dict[str, str]]:
+    def _stored_files(self) -> Iterable[dict[str, str]]:
         return (record for files in self._files.values() for record in files.values())
 
     def _read(self, subject: str, name: str) -> tuple[np.ndarray, float]:
@@ -268,7 +268,7 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Task:
-    """What a network learns: to segment ``target`` on images of ``modality``.
+    """What a network learns: to segment the label ``target`` on images of the sequence ``modality``.
 
     >>> task = Task.parse("flair:wt")
     >>> str(task), task.slug
@@ -280,25 +280,25 @@ class Task:
 
     @classmethod
     def parse(cls, text: str) -> "Task":
-        """Read "MODALITY:TARGET", in capitals or not; "T1ce" is spelled as the field spells it.
+        """Read "SEQUENCE:LABEL", in capitals or not; "T1ce" is spelled as the field spells it.
 
         Raises:
             ValueError: if the text does not have this form.
         """
         modality, colon, target = (part.strip() for part in str(text).partition(":"))
         if not (modality and colon and target) or ":" in target:
-            raise ValueError(f"task must read MODALITY:TARGET, for instance FLAIR:WT, got {text!r}")
+            raise ValueError(f"task must read SEQUENCE:LABEL, for instance FLAIR:WT, got {text!r}")
         modality = "T1ce" if modality.lower() == "t1ce" else modality.upper()
         return cls(modality, target.upper())
 
     def check(self, cohort: Cohort) -> "Task":
-        """Return the task itself if the cohort has its modality and its target.
+        """Return the task itself if the cohort has its sequence and its label.
 
         Raises:
             CohortError: if not; the message names what the cohort has.
         """
-        cohort._check("modality", self.modality, cohort.modalities)
-        cohort._check("target", self.target, cohort.targets)
+        cohort._check("sequence", self.modality, cohort.modalities)
+        cohort._check("label", self.target, cohort.targets)
         return self
 
     @property

@@ -10,7 +10,7 @@ from riskmap.project.paths import PROJECT_ROOT, resolve
 
 
 @dataclass(frozen=True)
-class CohortRecipe:
+class SimulatedCohort:
     """How a cohort is made: the simulating module, its options, and those of ``data_scripts.prepare``."""
 
     simulator: str
@@ -28,20 +28,20 @@ _TINY_SPLIT = ("--split", "2", "1", "2", "1", "2")
 _DEVELOPMENT_SPLIT = ("--split", "12", "3", "8", "16", "1")
 _INFANT_DEVELOPMENT_SPLIT = ("--split", "12", "3", "5", "9", "1")
 DEFAULT_COHORTS = {
-    "fets2021_simulated": CohortRecipe("simulate_fets2021", subjects=40, seed=2021, spacing=2),
-    "fets2021_dev": CohortRecipe("simulate_fets2021", 40, seed=7, spacing=2, prepare_options=_DEVELOPMENT_SPLIT),
-    "fets2021_experiment": CohortRecipe("simulate_fets2021", subjects=40, seed=1925, spacing=2),
+    "fets2021_simulated": SimulatedCohort("simulate_fets2021", subjects=40, seed=2021, spacing=2),
+    "fets2021_dev": SimulatedCohort("simulate_fets2021", 40, seed=7, spacing=2, prepare_options=_DEVELOPMENT_SPLIT),
+    "fets2021_experiment": SimulatedCohort("simulate_fets2021", subjects=40, seed=1925, spacing=2),
     # the source network has seen one institution, the target task comes from the others
-    "fets2021_sites": CohortRecipe(
+    "fets2021_sites": SimulatedCohort(
         "simulate_fets2021", subjects=40, seed=1926, spacing=2, prepare_options=("--source-sites", "1")
     ),
-    "fets2021_tiny": CohortRecipe("simulate_fets2021", 8, 2021, spacing=4, prepare_options=_TINY_BOX + _TINY_SPLIT),
-    "iseg2019_simulated": CohortRecipe("simulate_iseg2019", subjects=10, seed=2019, spacing=2),
-    "iseg2019_experiment": CohortRecipe("simulate_iseg2019", subjects=40, seed=1927, spacing=2),
-    "iseg2019_dev": CohortRecipe(
+    "fets2021_tiny": SimulatedCohort("simulate_fets2021", 8, 2021, spacing=4, prepare_options=_TINY_BOX + _TINY_SPLIT),
+    "iseg2019_simulated": SimulatedCohort("simulate_iseg2019", subjects=10, seed=2019, spacing=2),
+    "iseg2019_experiment": SimulatedCohort("simulate_iseg2019", subjects=40, seed=1927, spacing=2),
+    "iseg2019_dev": SimulatedCohort(
         "simulate_iseg2019", subjects=30, seed=8, spacing=2, prepare_options=_INFANT_DEVELOPMENT_SPLIT
     ),
-    "iseg2019_tiny": CohortRecipe("simulate_iseg2019", 6, seed=2019, spacing=4, prepare_options=_TINY_BOX),
+    "iseg2019_tiny": SimulatedCohort("simulate_iseg2019", 6, seed=2019, spacing=4, prepare_options=_TINY_BOX),
 }
 
 

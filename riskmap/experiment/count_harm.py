@@ -19,7 +19,7 @@ from riskmap.measure.pointing import pointing, reference_scores
 from riskmap.project.progress import progress_bar
 from riskmap.project.workers import torch_threads
 from riskmap.training.prediction import predict_probabilities
-from riskmap.training.runs import Run, source_of
+from riskmap.training.runs import Run, source_run_of
 from riskmap.training.target_data import TargetData
 
 CHURN = "churn"
@@ -131,7 +131,7 @@ def pixel_scores(
         The LEEP score, and {patient: scores [X, Y, Z] by name}, see :func:`riskmap.measure.pointing.reference_scores`.
     """
     run, task = case.runs["fine_tune"], Task.parse(case.pair.target)
-    source = source_of(run, cohort, out_dir).network()
+    source = source_run_of(run, cohort, out_dir).network()
     slices = load_slices(cohort, run.record["parameters"]["subjects"]["train"], task)
     data = TargetData(slices, cohort.targets[task.target].num_classes, source, case.seed)
     leep = data.leep.score([(data.source_probabilities, slices.labels.long())])

@@ -23,7 +23,7 @@ from riskmap.project.files import read_json, write_json
 from riskmap.project.machine import processor_name
 from riskmap.project.paths import RESULTS, resolve
 from riskmap.training.arms import in_order
-from riskmap.training.runs import Run, Wanted, ensure_all, missing_runs, place_of, prerequisites
+from riskmap.training.runs import Run, Wanted, ensure_all, folder_of, missing_runs, prerequisites
 
 
 class Experiment:
@@ -108,7 +108,7 @@ class Experiment:
         rates = {arm: chosen.get(arm, self.plan.rates[-1]) for arm in self.plan.rate_search.arms}
         lines = []
         for title, wanted in self.steps(rates).items():
-            places = {place_of(spec, cohort, self.out_dir) for spec, cohort in wanted}
+            places = {folder_of(spec, cohort, self.out_dir) for spec, cohort in wanted}
             lines.append(f"{title}: {len(places)}, missing {len(missing_runs(wanted, self.out_dir))}")
         return "\n".join(lines)
 

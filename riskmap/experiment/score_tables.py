@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 
 from riskmap.measure.statistics import Estimate, patient_mean
+from riskmap.project.choices import unknown
+from riskmap.training.arm import TWIN_SUFFIX
 from riskmap.training.arms import in_order, title_of
 
 MAIN_SHOTS = 3
 
 
 def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return one row per run and patient: cohort, pair, arm, rate, shots, seed, patient, dice (mean over classes).
+    """Return one row per run and patient: cohort, pair, arm, rate, steps, shots, seed, patient, dice (class mean).
 
     ``simulated`` tells whether the patients are, ``empty`` counts the classes that a patient does not have.
 
@@ -40,6 +42,7 @@ def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                     "target": parameters["task"],
                     "arm": parameters["arm"],
                     "rate": parameters["training"]["learning_rate"],
+                    "steps": parameters["training"]["steps"],
                     "shots": parameters["shots"],
                     "seed": parameters["seed"],
                     "patient": patient,
@@ -79,7 +82,11 @@ def result_table(frame: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     The gap is ``Dice(scratch) - Dice(arm)``, above 0 where transfer hurts (Wang et al., CVPR 2019). Both differences
     are in Dice points (hundredths), paired by patient after averaging over seeds; intervals are bootstrapped over
     patients.
+
+    Raises:
+        ValueError: an arm is not there, or scratch and plain fine-tuning are not, which all are compared with.
     """
+    require_arms(frame, [*arms, "scratch", "fine_tune"])
     dice = per_patient(frame)
     rows = []
     for arm in arms:
@@ -104,7 +111,12 @@ def shots_table(frame: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
 
 
 def compare(frame: pd.DataFrame, better: str, worse: str) -> Estimate:
-    """Return how many Dice points one arm lies above another, paired by patient after averaging over seeds."""
+    """Return how many Dice points one arm lies above another, paired by patient after averaging over seeds.
+
+    Raises:
+        ValueError: one of the two is not there, or they do not share patients and seeds.
+    """
+    require_arms(frame, [better, worse])
     dice = per_patient(frame.loc[frame["arm"].isin([better, worse])])
     return patient_mean(100 * (dice[better] - dice[worse]))
 
@@ -116,15 +128,32 @@ def answer(frame: pd.DataFrame, better: str, worse: str, question: str) -> str:
 
 
 def answers(frame: pd.DataFrame) -> str:
-    """Return a Markdown list: is there negative transfer, and is each map above what it must be compared with?"""
+    """Return a Markdown list: is there negative transfer, and is each map above what it must be compared with?
+
+    It asks about the two maps that the tutorial talks of, and about every arm that has its twin there.
+    """
+    there = arms_of(frame)
+    names = {"risk_map_paper": "the reconstruction", "risk_map": "the bounded map"}
+    names |= {arm: title_of(arm) for arm in there if arm + TWIN_SUFFIX in there and arm not in names}
     questions = {("scratch", "fine_tune"): "Is there negative transfer: scratch above fine-tuning?"}
-    for arm, name in (("risk_map_paper", "reconstruction"), ("risk_map", "bounded map")):
-        questions[arm, "fine_tune"] = f"Is the {name} above plain fine-tuning?"
-        questions[arm, "scratch"] = f"Is the {name} above scratch?"
-        questions[arm, "class_balanced"] = f"Is the {name} above class balance?"
-        questions[arm, f"{arm}_shuffled"] = f"Is the {name} above its shuffled twin?"
-    there = set(frame["arm"])
-    return "\n".join(answer(frame, *pair, text) for pair, text in questions.items() if set(pair) <= there)
+    for arm, name in names.items():
+        questions[arm, "fine_tune"] = f"Is {name} above plain fine-tuning?"
+        questions[arm, "scratch"] = f"Is {name} above scratch?"
+        questions[arm, "class_balanced"] = f"Is {name} above class balance?"
+        questions[arm, arm + TWIN_SUFFIX] = f"Is {name} above its shuffled twin?"
+    return "\n".join(answer(frame, *pair, text) for pair, text in questions.items() if {*pair} <= {*there})
+
+
+def require_arms(frame: pd.DataFrame, arms: Iterable[str]) -> None:
+    """Check that some rows hold runs of all these arms.
+
+    Raises:
+        ValueError: one is not there; the message names those that are.
+    """
+    there = arms_of(frame)
+    for arm in arms:
+        if arm not in there:
+            raise ValueError(unknown(f"no run of the arm {arm!r}", there, arm, "There are"))
 
 
 def shots_curve(frame: pd.DataFrame) -> pd.DataFrame:

@@ -69,6 +69,21 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def digest_of_folder(folder: Path) -> str:
+    """Return a digest of the names, sizes and times of all files below a folder, hidden ones left out.
+
+    It opens none of them, so that gigabytes of images cost no more than their listing.
+    """
+    files = {}
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            # a link that leads nowhere has no size, and still a name
+            found = path.stat() if path.exists() else None
+            files[path.relative_to(folder).as_posix()] = [found.st_size, found.st_mtime_ns] if found else []
+    return digest_of(files)
+
+
 def digest_of(content: Any) -> str:
     """Return a 12-character digest of JSON-like ``content`` that does not depend on the order of keys."""
     text = json.dumps(content, sort_keys=True, allow_nan=False)

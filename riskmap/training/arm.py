@@ -1,26 +1,24 @@
-"""What an arm is: one way to train, made of a recipe, or of a function that a reader writes in a cell.
+"""What an arm is: one way to train, made of a recipe.
 
-All arms share network, budget, batches, augmentation and Dice term. Weights are brought to mean 1 over the training
-pixels, so that no arm wins by a larger loss, that is by a hidden change of learning rate or of the Dice term's share.
+All arms share network, budget, batches, augmentation and Dice term. No arm shall win by a larger loss, that is by a
+hidden change of learning rate or of the Dice term's share: :func:`weighted` brings weights to mean 1 over the training
+pixels, :func:`by_foreground` keeps them and scales its loss. A :class:`Recipe` of a reader's own is taken as it is.
 """
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import FunctionType
-from typing import Any
+from typing import Literal
 
 import torch
 
 from riskmap.loss import RiskWeightedLoss
-from riskmap.project.sources import function_code, source_of
+from riskmap.project.function_code import function_code
 from riskmap.risk import PAPER_NORMALIZATION
-from riskmap.training.strategy import Strategy
+from riskmap.training.strategy import Loss, Strategy
 from riskmap.training.target_data import TargetData
-from riskmap.twins import class_mean, shuffle_within_class
+from riskmap.twins import shuffle_within_class
 
-Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 Weigh = Callable[[TargetData], torch.Tensor]
 
 # the module whose functions count one by one in an arm's identity: a changed arm leaves the others' runs valid
@@ -34,7 +32,7 @@ class Recipe:
 
     Args:
         loss: called as ``loss(logits, labels, weights)``.
-        weights: of each training pixel, [N, 1, *spatial], or None.
+        weights: of each training pixel, [N, 1, *spatial], or None; they multiply the loss as they are.
         strategy: how body and head are treated while they are tuned.
     """
 
@@ -54,78 +52,45 @@ class Arm:
         name: in records and on the command line.
         title: in tables and figures.
         recipe: makes the :class:`Recipe` of the target's training data.
-        starts: "fresh" or "source".
+        starts: from "scratch" or from the "source" network.
         control_of: the arm whose claim this one isolates; it takes that arm's learning rate.
         needs_scratch: whether the recipe looks at a network that was trained from scratch.
-        text: the source that a reader has written, kept in the records; empty for the arms of the package.
+        text: the code that a reader has written, kept in the records; empty for the arms of the package.
+
+    Raises:
+        ValueError: it starts from something else.
     """
 
     name: str
     title: str
     recipe: MakeRecipe
-    starts: str = "source"
+    starts: Literal["scratch", "source"] = "source"
     control_of: str | None = None
     needs_scratch: bool = False
     text: str = field(default="", repr=False)
 
+    def __post_init__(self) -> None:
+        if self.starts not in ("scratch", "source"):
+            raise ValueError(f'starts={self.starts!r} must be "scratch" or "source"')
+
     @cached_property
     def code(self) -> str:
-        """Digest of the source of the recipe and of all that it uses; no comment or docstring changes it."""
+        """Digest of the recipe's code and of all that it uses, when it was first asked for.
+
+        No comment or docstring changes it; see :func:`riskmap.project.function_code.function_code`.
+        """
         return function_code(self.recipe, ARMS_MODULE)
 
     def check_unchanged(self) -> None:
-        """Check that a reader's arm is what its ``code`` says: a cell may have set a constant anew that it uses.
+        """Check that the arm is what its ``code`` says: a cell may have set a constant anew that it uses.
 
         Raises:
             ValueError: it is something else by now.
+            UnknownCodeError: it uses what cannot be told apart from something else.
+            ChangedCodeError: a file of the reader's was edited since it was imported.
         """
-        if self.text and function_code(self.recipe, ARMS_MODULE) != self.code:
+        if function_code(self.recipe, ARMS_MODULE) != self.code:
             raise ValueError(f"{self.name} has changed since it was chosen, or what it uses has; choose the arms again")
-
-
-def arm_of(function: Callable[..., Any]) -> Arm:
-    """Return the arm that a reader's function is.
-
-    Args:
-        function: ``weights(h, y)`` gets the hardness of the training pixels, [N, 1, *spatial] in nats, and their labels
-            (int64, alike), and returns a weight for each of them, finite and at least 0; they are brought to mean 1.
-            ``recipe(data)`` gets the :class:`TargetData` and returns a whole :class:`Recipe`. It has a name, since runs
-            and tables are named by it.
-
-    Raises:
-        TypeError: it is no such function.
-        UnknownSourceError: its source cannot be read, or it uses what cannot be told apart from something else.
-    """
-    makes = weighted(_weigh_by(function)) if takes_hardness(function) else function
-    return _own(function, function.__name__, function.__name__.replace("_", " "), makes)
-
-
-def twin_of(function: Callable[..., Any]) -> Arm:
-    """Return the shuffled twin of a reader's arm: its weights at other places of the same class and image.
-
-    Raises:
-        TypeError, UnknownSourceError: as :func:`arm_of`.
-    """
-    makes = weighted(shuffled(_weigh_by(function))) if takes_hardness(function) else shuffled_recipe(function)
-    name = function.__name__
-    return _own(function, name + TWIN_SUFFIX, f"Control: {name.replace('_', ' ')}, shuffled", makes, control_of=name)
-
-
-def takes_hardness(function: Callable[..., Any]) -> bool:
-    """Tell whether a reader's function is ``weights(h, y)`` and not ``recipe(data)``.
-
-    Raises:
-        TypeError: it is neither.
-    """
-    if not isinstance(function, FunctionType) or not function.__name__.isidentifier():
-        came = getattr(function, "__name__", type(function).__name__)
-        raise TypeError(f"an arm is a name, or a function that has one: weights(h, y) or recipe(data); got {came}")
-    needed = [each for each in inspect.signature(function).parameters.values() if each.default is each.empty]
-    if len(needed) not in (1, 2) or any(each.kind is not each.POSITIONAL_OR_KEYWORD for each in needed):
-        raise TypeError(
-            f"{function.__name__} must take (h, y), hardness and labels, or (data), got {inspect.signature(function)}"
-        )
-    return len(needed) == 2
 
 
 def weighted(weigh: Weigh) -> MakeRecipe:
@@ -170,55 +135,3 @@ def shuffled(weigh: Weigh) -> Weigh:
         return shuffle_within_class(weigh(data), data.slices.labels, data.seed)
 
     return twin
-
-
-def shuffled_recipe(makes: MakeRecipe) -> MakeRecipe:
-    """Return the twin of a recipe: the same loss, its weights at other places of the same class and image."""
-
-    def recipe(data: TargetData) -> Recipe:
-        made = makes(data)
-        if made.weights is None:
-            raise ValueError("the recipe has no weights, so it has no shuffled twin")
-        return Recipe(made.loss, shuffle_within_class(made.weights, data.slices.labels, data.seed), made.strategy)
-
-    return recipe
-
-
-def averaged(weigh: Weigh) -> Weigh:
-    """Return a map without places: each weight is replaced by the mean of its class."""
-
-    def mean(data: TargetData) -> torch.Tensor:
-        return class_mean(weigh(data), data.slices.labels)
-
-    return mean
-
-
-def _weigh_by(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Weigh:
-    """Check what a reader's function returns."""
-
-    def weigh(data: TargetData) -> torch.Tensor:
-        labels = data.slices.labels.long()
-        weights = function(data.hardness.clone(), labels)
-        if not isinstance(weights, torch.Tensor) or weights.shape != labels.shape:
-            came = list(weights.shape) if isinstance(weights, torch.Tensor) else type(weights).__name__
-            raise ValueError(
-                f"{function.__name__}(h, y) must return a tensor with a weight per pixel, {list(labels.shape)}, "
-                f"got {came}"
-            )
-        weights = weights.float()
-        if not (weights.isfinite().all() and weights.min() >= 0 and weights.mean() > 0):
-            raise ValueError(
-                f"{function.__name__}(h, y) must return finite weights of at least 0 that are not all 0, got values "
-                f"from {weights.min().item():g} to {weights.max().item():g}"
-            )
-        return weights
-
-    return weigh
-
-
-def _own(function: Callable[..., Any], name: str, title: str, makes: MakeRecipe, control_of: str | None = None) -> Arm:
-    # read here, where the source is to be had: a worker that gets a function of a notebook does not get it
-    code = function_code(makes, ARMS_MODULE)
-    arm = Arm(name, title, makes, control_of=control_of, text=source_of(function))
-    arm.__dict__["code"] = code
-    return arm

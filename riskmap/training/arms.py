@@ -1,7 +1,7 @@
 """The arms of the comparison: where the network starts and how each pixel counts. One function and one line each.
 
 To add an arm, write its weights as a function of :class:`TargetData` and add a line to the table below. A reader's own
-arm needs neither: see :func:`riskmap.training.arm.arm_of`.
+arm needs neither: see :func:`riskmap.training.own_arm.arm_of`.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,20 +12,9 @@ import torch
 from riskmap.loss import RiskWeightedLoss
 from riskmap.project.choices import unknown
 from riskmap.risk import TransferRiskMap
-from riskmap.training.arm import (
-    TWIN_SUFFIX,
-    Arm,
-    MakeRecipe,
-    Recipe,
-    arm_of,
-    by_foreground,
-    shuffled,
-    takes_hardness,
-    tuned,
-    twin_of,
-    weighted,
-)
+from riskmap.training.arm import TWIN_SUFFIX, Arm, MakeRecipe, Recipe, by_foreground, shuffled, tuned, weighted
 from riskmap.training.baseline_losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights
+from riskmap.training.own_arm import arm_of, check_function, has_places, is_weights, no_twin, twin_of
 from riskmap.training.target_data import TargetData
 from riskmap.twins import class_mean, cross_entropy_of, hard_probabilities
 
@@ -95,7 +84,7 @@ def hard_label_hardness(data: TargetData) -> torch.Tensor:
     return fitted(data, hard_probabilities(data.source_probabilities), weighting="hardness")
 
 
-def scratch_hardness(data: TargetData) -> torch.Tensor:
+def scratch_cross_entropy(data: TargetData) -> torch.Tensor:
     """Weight by the cross-entropy of a network that was trained from scratch on the same patients."""
     return cross_entropy_of(data.scratch_probabilities, data.slices.labels)
 
@@ -119,7 +108,7 @@ def _twin(of: str, title: str, makes: MakeRecipe) -> Arm:
 
 
 _ROWS = (
-    Arm("scratch", "From scratch", plain, starts="fresh"),
+    Arm("scratch", "From scratch", plain, starts="scratch"),
     Arm("fine_tune", "Fine-tuning", plain),
     Arm("linear_probe", "Linear probe, then fine-tuning", tuned(probe_share=0.5)),
     Arm("discriminative_rate", "Fine-tuning, body at 0.1 of the rate", tuned(body_rate=0.1)),
@@ -136,7 +125,7 @@ _ROWS = (
     _twin("risk_map_hardness", "h / mean(h)", weighted(shuffled(relative_hardness))),
     _control("risk_map_hardness", "risk_map_hardness_class_mean", "class mean of h", weighted(mean_of_class)),
     _control("risk_map_hardness", "hard_label", "h of hard labels (NCE)", weighted(hard_label_hardness)),
-    _control("risk_map_hardness", "scratch_hardness", "h of a scratch model", weighted(scratch_hardness), True),
+    _control("risk_map_hardness", "scratch_hardness", "h of a scratch model", weighted(scratch_cross_entropy), True),
     Arm("risk_map", "Risk map, bounded", weighted(bounded)),
     _twin("risk_map", "bounded map", weighted(shuffled(bounded))),
     Arm("risk_map_focused", "Risk map, 1 + 20 r", weighted(focused)),
@@ -165,32 +154,59 @@ def choose_arms(arms: Iterable[str | Arm | Callable[..., Any]]) -> tuple[Arm, ..
     """Return arms by name, and those that a reader has written as functions, each function of weights with its twin.
 
     Args:
-        arms: names in ``ARMS``, arms, and functions (see :func:`riskmap.training.arm.arm_of`). The name of a function
-            followed by ``_shuffled`` is its twin; a function ``weights(h, y)`` brings its twin along unasked.
+        arms: names in ``ARMS``, arms, and functions (see :func:`riskmap.training.own_arm.arm_of`). The name of a
+            function followed by ``_shuffled`` is its twin; a function ``weights(h, y)`` brings its twin along unasked.
+            One whose weights are the same for all pixels of a class has no twin: it would be the arm once more. That
+            is tried on made-up pixels (:func:`riskmap.training.own_arm.has_places`).
 
     Raises:
-        ValueError: a name is unknown, or two arms have one name.
+        ValueError: a name is unknown, two arms have one name, or a twin is asked for where there is none.
         TypeError: a function that is no arm.
+        UnknownCodeError: a function uses what cannot be told apart from something else.
+        ChangedCodeError: the file of a function was edited since it was imported.
     """
     given = list(arms)
     functions = [each for each in given if not isinstance(each, str | Arm)]
-    twins = {arm.name: arm for arm in map(twin_of, functions)}
+    for function in functions:
+        check_function(function)
+    of_twin = {function.__name__ + TWIN_SUFFIX: function for function in functions}
     chosen: list[Arm] = []
     for each in given:
         if isinstance(each, Arm):
             chosen.append(each)
         elif isinstance(each, str):
-            chosen.append(twins[each] if each in twins else get_arm(each))
+            chosen.append(_asked_twin(of_twin[each]) if each in of_twin else get_arm(each))
         else:
-            arm = arm_of(each)
-            twin = arm.name + TWIN_SUFFIX
-            chosen += [arm, twins[twin]] if takes_hardness(each) and twin not in given else [arm]
-    names = [arm.name for arm in chosen]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    clashing = sorted(arm.name for arm in chosen if ARMS.get(arm.name, arm) is not arm)
-    if twice or clashing:
-        raise ValueError(f"each arm needs a name of its own, got {', '.join(twice or clashing)} twice; rename it")
+            chosen.append(arm_of(each))
+            if each.__name__ + TWIN_SUFFIX not in given and is_weights(each) and has_places(each):
+                chosen.append(twin_of(each))
+    for arm in chosen:
+        if not is_of_table(arm):
+            # its code is that of this moment
+            arm.check_unchanged()
+    _check_names(chosen)
     return tuple(chosen)
+
+
+def is_of_table(arm: Arm) -> bool:
+    """Tell whether an arm is one of ``ARMS``, and no reader's own."""
+    return ARMS.get(arm.name) is arm
+
+
+def _asked_twin(function: Callable[..., Any]) -> Arm:
+    if is_weights(function) and not has_places(function):
+        raise ValueError(no_twin(function.__name__))
+    return twin_of(function)
+
+
+def _check_names(arms: Iterable[Arm]) -> None:
+    names = [arm.name for arm in arms]
+    taken = sorted({arm.name for arm in arms if arm.name in ARMS and not is_of_table(arm)})
+    if taken:
+        raise ValueError(f"the package has an arm of the name {', '.join(taken)}; rename yours")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each arm needs a name of its own, got {', '.join(twice)} twice; rename it")
 
 
 def title_of(name: str) -> str:

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from riskmap.checks import check_count
-from riskmap.training.arm import Arm
 from riskmap.training.device import choose_device, choose_precision
+
+if TYPE_CHECKING:
+    # for its type alone: an edited arm.py leaves the source networks valid
+    from riskmap.training.arm import Arm
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,7 @@ class TransferSpec:
 
     source: SourceSpec
     task: str
-    arm: Arm
+    arm: "Arm"
     shots: int = 3
     seed: int = 0
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -219,7 +223,7 @@ class Setting:
         training = self._training(self.source_steps, self.source_learning_rate)
         return SourceSpec(task, self.source_seed, training, self.network)
 
-    def transfer(self, source: str, target: str, arm: Arm, shots: int, seed: int) -> TransferSpec:
+    def transfer(self, source: str, target: str, arm: "Arm", shots: int, seed: int) -> TransferSpec:
         """Return the specification of one run from a source task to a target task."""
         return TransferSpec(self.source(source), target, arm, shots, seed, self.training)
 

@@ -13,15 +13,14 @@ from riskmap.data.batches import BatchSampler, PatchSampler
 from riskmap.data.patients import SliceSet
 from riskmap.project.files import atomic_path
 from riskmap.project.progress import progress_bar
-from riskmap.training.arm import Loss
 from riskmap.training.config import TrainingConfig
 from riskmap.training.device import choose_device, choose_precision
-from riskmap.training.strategy import Anchor, Strategy
+from riskmap.training.strategy import Anchor, Loss, Strategy
 
 Validate = Callable[[nn.Module], float]
 
 
-class Part(Protocol):
+class Restorable(Protocol):
     """What a checkpoint holds: the network, the optimiser, the schedule of its rate."""
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -91,7 +90,7 @@ def train(
     optimizer = torch.optim.Adam(strategy.parameter_groups(network, config.learning_rate), lr=config.learning_rate)
     anchor = strategy.anchor(network)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
-    parts: dict[str, Part] = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, Restorable] = {"network": network, "optimizer": optimizer, "schedule": schedule}
     history = History()
     first = _restore(parts, history, checkpoint, device)
     validate_at = {round(config.steps * part / config.validations) for part in range(1, config.validations + 1)}
@@ -146,13 +145,13 @@ def _memory_format(network: nn.Module) -> torch.memory_format:
     return torch.channels_last_3d if volumetric else torch.channels_last
 
 
-def _save(parts: Mapping[str, Part], history: History, step: int, seconds: float, checkpoint: Path) -> None:
+def _save(parts: Mapping[str, Restorable], history: History, step: int, seconds: float, checkpoint: Path) -> None:
     state = {name: part.state_dict() for name, part in parts.items()}
     with atomic_path(checkpoint) as temporary:
         torch.save({**state, "history": history.to_dict(), "step": step, "seconds": seconds}, temporary)
 
 
-def _restore(parts: Mapping[str, Part], history: History, checkpoint: Path | None, device: torch.device) -> int:
+def _restore(parts: Mapping[str, Restorable], history: History, checkpoint: Path | None, device: torch.device) -> int:
     if checkpoint is None or not checkpoint.exists():
         return 0
     state = torch.load(checkpoint, map_location=device, weights_only=True)

@@ -87,7 +87,7 @@ def make_transfer(
     Args:
         spec: of the run.
         cohort: of the run.
-        source: the frozen source network, None for an arm that starts fresh.
+        source: the frozen source network, None for an arm that starts from scratch.
         scratch: a network from scratch on the same patients, for the arms that look at one.
         checkpoint: a file for what a stopped run goes on from.
         progress: whether a bar is shown.

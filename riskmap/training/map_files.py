@@ -1,9 +1,13 @@
-"""LEEP statistics and risk maps of any number of patients, one patient in the memory of each process at a time."""
+"""LEEP statistics and risk maps of any number of patients, one patient in the memory of each process at a time.
+
+A map file holds weights, and its folder is named by all that decides them, the code of network and package included.
+"""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import joblib
@@ -16,13 +20,17 @@ from riskmap.checks import check_count
 from riskmap.data.cohort import Cohort, Task
 from riskmap.data.patients import load_patients, slices_to_volume
 from riskmap.leep import LeepStatistics
+from riskmap.project.by_value import pack, unpacked
 from riskmap.project.files import alone_with, atomic_path, digest_of, read_json, sha256_of_file, write_json
+from riskmap.project.function_code import follow, function_code
+from riskmap.project.object_parts import is_own
+from riskmap.project.package import check_package, check_same_package, digest, package_code
 from riskmap.project.progress import progress_bar
-from riskmap.project.sources import package_code
 from riskmap.project.workers import torch_threads
 from riskmap.risk import TransferRiskMap
 from riskmap.training.device import choose_precision
 from riskmap.training.prediction import predict_probabilities
+from riskmap.training.record import computing_versions
 
 
 @dataclass(frozen=True)
@@ -66,33 +74,23 @@ class _View:
         volume[..., holds_brain] = slices_to_volume(torch.cat(weights))
         return volume
 
+    def of_patients(
+        self, work: Callable[..., Any], subjects: Sequence[str], arguments: tuple[Any, ...], jobs: int
+    ) -> Iterator[Any]:
+        """Yield ``work(view, subject, *arguments)`` of each patient in their order, ``jobs`` processes side by side.
 
-def patient_batches(
-    network: nn.Module,
-    cohort: Cohort,
-    subjects: Sequence[str],
-    task: Task,
-    precision: str = "auto",
-    window: int | None = None,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (source probabilities, labels) patient by patient: of the slices that hold brain, or of the whole volume.
-
-    It is what :meth:`LeepStatistics.score` and :meth:`TransferRiskMap.fit` read.
-
-    Args:
-        network: the frozen source network.
-        cohort: where the patients are.
-        subjects: the target's training patients.
-        task: the target task.
-        precision: see :func:`riskmap.training.device.choose_precision`.
-        window: side of the sliding window of a network of volumes; None for a network of slices.
-
-    Shape: probabilities [B, C_s, *spatial]; labels [B, 1, *spatial]; spatial is (H, W) or (X, Y, Z).
-    """
-    view = _View(network, cohort, task, precision, window)
-    for subject in subjects:
-        # a generator of its own lets go of one patient before the next is read
-        yield from view.batches(subject)
+        Raises:
+            ChangedCodeError: the package's files, or those of the network, were edited since they were imported.
+        """
+        check_package(__name__)
+        modules = follow(_layers_of(self.network)).modules
+        if jobs == 1:
+            yield from (work(self, subject, *arguments) for subject in subjects)
+            return
+        packed, code = pack((self, arguments), modules), package_code(__name__)
+        yield from joblib.Parallel(n_jobs=jobs, return_as="generator")(
+            joblib.delayed(_in_worker)(packed, code, work, subject) for subject in subjects
+        )
 
 
 def stream_statistics(
@@ -122,14 +120,13 @@ def stream_statistics(
 
     Raises:
         ValueError, TypeError: ``jobs`` is no whole number of at least 1.
+        UnknownCodeError: a layer that the reader has written uses what cannot be told apart from something else.
+        ChangedCodeError: the package's files, or those of the network, were edited since they were imported.
     """
     check_count("jobs", jobs, 1)
     view = _View(network, cohort, task, precision, window)
-    of_patients = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(view.statistics)(subject, num_source_classes) for subject in subjects
-    )
     statistics = LeepStatistics(num_source_classes, cohort.targets[task.target].num_classes)
-    for of_patient in of_patients:
+    for of_patient in view.of_patients(_View.statistics, subjects, (num_source_classes,), jobs):
         statistics.merge(of_patient)
     return statistics
 
@@ -159,6 +156,7 @@ def write_risk_maps(
 
     Raises:
         ValueError, TypeError: ``jobs`` is no whole number of at least 1.
+        UnknownCodeError, ChangedCodeError: as :func:`stream_statistics`.
     """
     check_count("jobs", jobs, 1)
     device = next(network.parameters()).device
@@ -168,16 +166,16 @@ def write_risk_maps(
         "statistics": risk_map.statistics.state_dict(),
         "map": {name: value for name, value in vars(risk_map).items() if name != "statistics"},
         "network": _hash_of(network),
+        "network_code": digest([repr(network), function_code(_layers_of(network))]),
         "precision": str(choose_precision(precision, device, 2 if window is None else 3)),
         "device": device.type,
         "window": window,
         "code": package_code(__name__),
+        "versions": computing_versions(),
     }
     folder = Path(out_dir) / f"{task.slug}_{digest_of(parameters)}"
     view = _View(network, cohort, task, precision, window)
-    made = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(_ensure_map)(folder, view, risk_map, subject) for subject in subjects
-    )
+    made = view.of_patients(_ensure_map, subjects, (folder, risk_map), jobs)
     shown = progress_bar(made, "risk maps", total=len(subjects), unit="patient", shown=progress)
     files = dict(zip(subjects, shown, strict=True))
     with alone_with(folder / "manifest.json"):
@@ -187,9 +185,15 @@ def write_risk_maps(
     return folder
 
 
-def _ensure_map(folder: Path, view: _View, risk_map: TransferRiskMap, subject: str) -> dict[str, Any]:
+def _in_worker(packed: bytes, package: str, work: Callable[..., Any], subject: str) -> Any:
+    check_same_package(__name__, package)
+    with unpacked(packed) as (view, arguments):
+        return work(view, subject, *arguments)
+
+
+def _ensure_map(view: _View, subject: str, folder: Path, risk_map: TransferRiskMap) -> dict[str, Any]:
     """Return the record of a patient's map, which is made first when it is missing or not as its record says."""
-    path, record = folder / f"{subject}_risk.nii.gz", folder / f"{subject}.json"
+    path, record = folder / f"{subject}_weight.nii.gz", folder / f"{subject}.json"
     if record.is_file() and path.is_file():
         kept = read_json(record)
         if sha256_of_file(path) == kept["sha256"]:
@@ -207,3 +211,14 @@ def _hash_of(network: nn.Module) -> str:
     for name, weight in network.state_dict().items():
         digest.update(name.encode() + weight.cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _layers_of(network: nn.Module) -> list[Any]:
+    """Return the class of each layer, and what was set on those that the reader has written; their code is followed."""
+    found: list[Any] = []
+    for name, layer in network.named_modules():
+        is_readers, common = is_own(type(layer).__module__), vars(nn.Module())
+        # those of installed packages say what they are set to in their repr
+        own = {k: v for k, v in vars(layer).items() if k not in common and (is_readers or isinstance(v, FunctionType))}
+        found.append([name, type(layer), own])
+    return found

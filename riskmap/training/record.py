@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,12 @@ from riskmap.project.files import write_json
 from riskmap.project.machine import computed_on, peak_gpu_memory_mb, peak_memory_mb
 
 SCHEMA = 2
+
+
+@cache
+def computing_versions() -> dict[str, str]:
+    """Return the versions of the libraries that compute what is stored: an upgrade may give other numbers."""
+    return {name: version(name) for name in ("torch", "monai", "numpy", "scipy")}
 
 
 def write_record(

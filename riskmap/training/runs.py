@@ -1,9 +1,10 @@
 """Source and transfer runs: each is made once, marked finished by its record, and read from then on.
 
-A run is named by a hash of everything that decides its numbers: its specification, the data, and the source code of its
-arm, of the library and of the training. A changed parameter, a new cohort or an edited arm is therefore another run:
-nothing stale is ever read. Whoever makes a run holds it alone, so that two processes that need the same source network
-train it once.
+A run is named by a hash of everything that decides its numbers: its specification, the data, the code of its arm, of
+the library and of the training, and the versions of the libraries that compute. A changed parameter, a new cohort, an
+edited arm or an upgrade is therefore another run: nothing stale is ever read. Code is what this process has imported;
+where the files say something else by now, no run is made. Whoever makes a run holds it alone, so that two processes
+that need the same source network train it once.
 """
 
 import time
@@ -16,16 +17,19 @@ import joblib
 import numpy as np
 
 from riskmap.data.cohort import Cohort, Task
+from riskmap.project.by_value import pack, unpacked
 from riskmap.project.files import alone_with, atomic_path, digest_of, read_json
+from riskmap.project.function_code import follow
+from riskmap.project.package import check_package, check_same_package, package_code
 from riskmap.project.progress import progress_bar
-from riskmap.project.sources import package_code
 from riskmap.project.workers import torch_threads
-from riskmap.training.arms import get_arm
+from riskmap.training.arm import ARMS_MODULE
+from riskmap.training.arms import get_arm, is_of_table
 from riskmap.training.config import NetworkConfig, PatchConfig, SourceSpec, TrainingConfig, TransferSpec
 from riskmap.training.device import choose_device
 from riskmap.training.making import Made, choose_patients, make_source, make_transfer
 from riskmap.training.networks import SegmentationNetwork, build_network, load_weights, save_weights
-from riskmap.training.record import write_record
+from riskmap.training.record import computing_versions, write_record
 
 Spec = SourceSpec | TransferSpec
 Wanted = tuple[Spec, Cohort]
@@ -58,9 +62,15 @@ def ensure_run(spec: Spec, cohort: Cohort, out_dir: Path, progress: bool = True)
     A run computes with one thread: its numbers are the same alone and beside others, and two fit two cores.
 
     Raises:
-        ValueError: the cohort lacks what the run asks for.
+        ValueError: the cohort lacks what the run asks for, or a reader's arm has changed since it was chosen.
+        ChangedCodeError: the package's files, or those of an arm, were edited since this process imported them.
     """
-    folder = place_of(spec, cohort, out_dir)
+    _check_unchanged([spec])
+    return _ensure(spec, cohort, out_dir, progress)
+
+
+def _ensure(spec: Spec, cohort: Cohort, out_dir: Path, progress: bool) -> Run:
+    folder = folder_of(spec, cohort, out_dir)
     if (finished := _finished(folder)) is not None:
         return finished
     # no two processes wait for each other: a transfer run waits for its source and its scratch, and those for none
@@ -74,7 +84,7 @@ def _make(spec: Spec, cohort: Cohort, folder: Path, out_dir: Path, progress: boo
     if isinstance(spec, SourceSpec):
         made = make_source(spec, cohort, checkpoint, progress)
     else:
-        needed = {kind: ensure_run(each, cohort, out_dir, progress=False) for kind, each in _needed(spec).items()}
+        needed = {kind: _ensure(each, cohort, out_dir, progress=False) for kind, each in _needed(spec).items()}
         networks = {kind: run.network(spec.training.device) for kind, run in needed.items()}
         made = make_transfer(spec, cohort, networks.get("source"), networks.get("scratch"), checkpoint, progress)
     return _keep(made, spec, cohort, folder, started)
@@ -86,15 +96,15 @@ def _needed(spec: TransferSpec) -> dict[str, Spec]:
     return needed | ({"scratch": replace(spec, arm=get_arm("scratch"))} if spec.arm.needs_scratch else {})
 
 
-def source_of(run: Run, cohort: Cohort, out_dir: Path) -> Run:
+def source_run_of(run: Run, cohort: Cohort, out_dir: Path) -> Run:
     """Return the source run that a transfer run started from.
 
     Raises:
-        ValueError: the run started fresh.
+        ValueError: the run started from scratch.
     """
     source = run.record["parameters"].get("source")
     if source is None:
-        raise ValueError(f"{run.folder.name} started fresh: it has no source network")
+        raise ValueError(f"{run.folder.name} started from scratch: it has no source network")
     training, network = _training_config(source["training"]), _network_config(source["network"])
     return ensure_run(SourceSpec(source["task"], source["seed"], training, network), cohort, out_dir, False)
 
@@ -115,14 +125,14 @@ def ensure_all(wanted: Iterable[Wanted], out_dir: Path, jobs: int = 2, progress:
 
     Raises:
         ValueError: the cohort lacks what a run asks for, or a reader's arm has changed since it was chosen.
+        ChangedCodeError: the package's files, or those of an arm, were edited since this process imported them.
     """
     wanted = list(wanted)
-    for arm in {id(spec.arm): spec.arm for spec, _ in wanted if isinstance(spec, TransferSpec)}.values():
-        arm.check_unchanged()
-    places = [place_of(spec, cohort, out_dir) for spec, cohort in wanted]
+    _check_unchanged(spec for spec, _ in wanted)
+    folders = [folder_of(spec, cohort, out_dir) for spec, cohort in wanted]
     _make_missing(prerequisites(wanted), "networks needed first", out_dir, jobs, progress)
     _make_missing(wanted, "transfer runs", out_dir, jobs, progress)
-    return [Run(place, read_json(place / "record.json")) for place in places]
+    return [Run(folder, read_json(folder / "record.json")) for folder in folders]
 
 
 def prerequisites(wanted: Iterable[Wanted]) -> list[Wanted]:
@@ -137,30 +147,60 @@ def prerequisites(wanted: Iterable[Wanted]) -> list[Wanted]:
 
 def missing_runs(wanted: Iterable[Wanted], out_dir: Path) -> list[Wanted]:
     """Return those runs that have no record yet, each once."""
-    # arms that start fresh are one run for all sources: name each folder once
-    places = {place_of(spec, cohort, out_dir): (spec, cohort) for spec, cohort in wanted}
-    return [pair for place, pair in places.items() if _finished(place) is None]
+    # arms that start from scratch are one run for all sources: name each folder once
+    folders = {folder_of(spec, cohort, out_dir): (spec, cohort) for spec, cohort in wanted}
+    return [pair for folder, pair in folders.items() if _finished(folder) is None]
+
+
+def _check_unchanged(specs: Iterable[Spec]) -> None:
+    """Check that what would run, of the package and of readers' arms, is what the runs are named by."""
+    check_package(__name__)
+    for arm in {id(spec.arm): spec.arm for spec in specs if isinstance(spec, TransferSpec)}.values():
+        if not is_of_table(arm):
+            arm.check_unchanged()
 
 
 def _make_missing(wanted: Sequence[Wanted], title: str, out_dir: Path, jobs: int, progress: bool) -> None:
     missing = missing_runs(wanted, out_dir)
     if len(missing) == 1 and isinstance(missing[0][0], SourceSpec):
         # alone it can show its steps
-        ensure_run(*missing[0], out_dir, progress)
+        _ensure(*missing[0], out_dir, progress)
         return
-    made = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        joblib.delayed(_ensure_in_worker)(spec, cohort.folder, out_dir) for spec, cohort in missing
-    )
+    calls = []
+    for spec, cohort in missing:
+        expected = (cohort.folder, out_dir, folder_of(spec, cohort, out_dir))
+        if jobs == 1:
+            calls.append(joblib.delayed(_ensure_named)(spec, *expected))
+        else:
+            calls.append(joblib.delayed(_ensure_in_worker)(_packed(spec), package_code(__name__), *expected))
+    made = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
     for _ in progress_bar(made, title, total=len(missing), unit="run", shown=progress and bool(missing)):
         pass
 
 
-def _ensure_in_worker(spec: Spec, folder: Path, out_dir: Path) -> None:
-    """Make a run in a process of its own; its network is left on the disk, as results are read from there."""
-    ensure_run(spec, Cohort.open(folder), out_dir, progress=False)
+def _packed(spec: Spec) -> bytes:
+    """Pack a specification for a worker, with the code of a reader's arm."""
+    if isinstance(spec, SourceSpec) or is_of_table(spec.arm):
+        return pack(spec, {})
+    return pack(spec, follow(spec.arm.recipe, ARMS_MODULE).modules)
 
 
-def place_of(spec: Spec, cohort: Cohort, out_dir: Path) -> Path:
+def _ensure_in_worker(packed: bytes, package: str, cohort: Path, out_dir: Path, folder: Path) -> None:
+    """Make a run in a process of its own, with the package's code as it is in the process that asks for it."""
+    check_same_package(__name__, package)
+    with unpacked(packed) as spec:
+        _ensure_named(spec, cohort, out_dir, folder)
+
+
+def _ensure_named(spec: Spec, cohort: Path, out_dir: Path, folder: Path) -> None:
+    """Make a run under the name that was expected; its network is left on the disk, as results are read from there."""
+    opened = Cohort.open(cohort)
+    if folder_of(spec, opened, out_dir) != folder:
+        raise ValueError(f"the data in {cohort} have changed since they were opened: open the cohort again")
+    _ensure(spec, opened, out_dir, progress=False)
+
+
+def folder_of(spec: Spec, cohort: Cohort, out_dir: Path) -> Path:
     """Return the folder of a run, whether it is there or not.
 
     Raises:
@@ -170,7 +210,7 @@ def place_of(spec: Spec, cohort: Cohort, out_dir: Path) -> Path:
     task, digest = Task.parse(spec.task), digest_of(parameters)
     if isinstance(spec, SourceSpec):
         return out_dir / "source" / f"{task.slug}_seed{spec.seed}_{digest}"
-    start = Task.parse(spec.source.task).slug if spec.arm.starts == "source" else "fresh"
+    start = Task.parse(spec.source.task).slug if spec.arm.starts == "source" else "scratch"
     name = f"{spec.arm.name}_k{spec.shots}_seed{spec.seed}_{digest}"
     return out_dir / "transfer" / f"{start}_to_{task.slug}" / name
 
@@ -188,6 +228,7 @@ def parameters_of(spec: Spec, cohort: Cohort) -> dict[str, Any]:
         "num_classes": cohort.targets[task.target].num_classes,
         "data": {"cohort": cohort.name, "digest": cohort.digest, "simulated": cohort.simulated},
         "code": package_code(make_source.__module__),
+        "versions": computing_versions(),
     }
     if isinstance(spec, SourceSpec):
         return {"task": spec.task, "seed": spec.seed, "network": asdict(spec.network), **common}

@@ -1,5 +1,6 @@
 """How a transferred network is tuned: the body's own learning rate, a probe of the head first, a pull to the start."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ from torch import nn
 from riskmap.checks import check_number
 
 Anchor = list[tuple[nn.Parameter, torch.Tensor]]
+# called as loss(logits, labels, weights)
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ class TargetData:
     """What an arm may look at: target *training* slices (or volumes, in 3-D) and frozen networks.
 
     A network is any module that maps images [N, 1, *spatial] to logits [N, C, *spatial]; nothing but its softmax is
-    used. ``source`` is None where the arm starts fresh; ``scratch``, trained on these slices alone, is there for the
-    arms that ask for it. ``window`` is the side of the sliding window over volumes, None for slices.
+    used. ``source`` is None where the arm starts from scratch; ``scratch``, trained on these slices alone, is there for
+    the arms that ask for it. ``window`` is the side of the sliding window over volumes, None for slices.
     """
 
     slices: SliceSet
@@ -43,10 +43,10 @@ class TargetData:
         """Softmax of the source network on the training slices, [N, K_s, *spatial].
 
         Raises:
-            ValueError: the arm starts fresh, so there is no source network.
+            ValueError: the arm starts from scratch, so there is no source network.
         """
         if self.source is None:
-            raise ValueError("an arm that starts fresh has no source network to look at")
+            raise ValueError("an arm that starts from scratch has no source network to look at")
         return self.probabilities_of(self.source)
 
     @cached_property
