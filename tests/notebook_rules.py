@@ -10,6 +10,7 @@ import statistics
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import fields
 from pathlib import Path
 
 import nbformat
@@ -18,6 +19,7 @@ from nbformat import NotebookNode
 from nbstripout import strip_output
 
 from riskmap.rerun.formulas import formula_to_html
+from riskmap.training.config import Setting
 
 MAX_BYTES = 150_000
 MAX_LINES = 25
@@ -63,7 +65,9 @@ def violations(path: Path) -> list[str]:
         check_spine,
         check_bullets,
         check_questions,
+        check_order,
         check_parameters,
+        check_knobs,
         check_imports,
         check_plumbing,
         check_prose,
@@ -120,6 +124,19 @@ def check_questions(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
         yield 0, "no question to answer ('Question' or 'Answer')"
 
 
+def check_order(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
+    """ "Predict" stands before the code that shows it, "What you see" after what is seen: code, or a picture."""
+    for number, cell in _markdown(notebook):
+        following = notebook.cells[number] if number < len(notebook.cells) else None
+        if "**Predict" in cell.source and (following is None or following.cell_type != "code"):
+            yield number, "'Predict' must be followed by a code cell"
+        above, seen, _ = cell.source.partition("**What you see")
+        before = notebook.cells[number - 2] if number > 1 else None
+        shows = before is not None and (before.cell_type == "code" or _has_picture(before.source))
+        if seen and not shows and not _has_picture(above):
+            yield number, "'What you see' must follow a code cell or a picture"
+
+
 def check_parameters(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
     """One cell is tagged ``parameters``, before any other code, and it holds nothing but names and literals."""
     tagged = [(n, cell) for n, cell in _code(notebook) if "parameters" in cell.metadata.get("tags", [])]
@@ -138,6 +155,23 @@ def check_parameters(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
     for line in cell.source.splitlines():
         if re.search(r"""(["']).*#.*\1""", line):
             yield number, f"papermill misreads a # inside a string: {line!r}"
+
+
+def check_knobs(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
+    """Each parameter is used: by its name in a later cell, or by the setting or the cohort that the page asks for."""
+    cells = [(n, c) for n, c in _code(notebook) if "parameters" in c.metadata.get("tags", [])]
+    later = [node for n, c in _code(notebook) if cells and n > cells[0][0] for node in ast.walk(_parse(c.source))]
+    used = {node.id for node in later if isinstance(node, ast.Name)}
+    asked = {node.attr for node in later if isinstance(node, ast.Attribute)}
+    if "setting" in asked:
+        used |= {each.name for each in fields(Setting)}
+    if "open_cohort" in asked:
+        used |= {"cohort", "data_dir"}
+    for number, cell in cells:
+        for statement in _parse(cell.source).body:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id not in used | asked:
+                    yield number, f"nothing uses the parameter {node.id!r}"
 
 
 def check_imports(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
@@ -261,6 +295,10 @@ def _markdown(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
 def _find(notebook: NotebookNode, pattern: str) -> list[int]:
     flags = re.IGNORECASE | re.MULTILINE
     return [number for number, cell in _markdown(notebook) for _ in re.findall(pattern, cell.source, flags)]
+
+
+def _has_picture(source: str) -> bool:
+    return bool(re.search(r"!\[|<img\b", source))
 
 
 def _bullets_after(notebook: NotebookNode, pattern: str) -> list[str]:

@@ -40,7 +40,9 @@ def good_notebook() -> NotebookNode:
             "given = StartHere.check(globals())\ngiven.show_versions()"
         ),
         new_markdown_cell("**Predict**: what will the mean be?"),
-        new_code_cell("%config InlineBackend.figure_formats = ['png']\nnp.zeros(3).mean()"),
+        new_code_cell("%config InlineBackend.figure_formats = ['png']\ngiven.open_cohort()\nnp.zeros(3).mean() * rate"),
+        new_markdown_cell("**What you see.** A number that `given.setting` does not change."),
+        new_code_cell("given.setting, seed"),
         new_markdown_cell("**Question.** Why is it zero? See https://example.org/home/page and `data/x`."),
         new_markdown_cell(RECAP),
     ]
@@ -72,7 +74,7 @@ def add_cell(source: str) -> Callable[[NotebookNode], None]:
     """Return a change that puts prose and a code cell before the question."""
 
     def change(notebook: NotebookNode) -> None:
-        notebook.cells[7:7] = [new_markdown_cell("Prose."), new_code_cell(source)]
+        notebook.cells[9:9] = [new_markdown_cell("Prose."), new_code_cell(source)]
 
     return change
 
@@ -94,14 +96,25 @@ BREAKS = {
     "no aims": (set_source(0, "You will be able to", "Aims"), "lacks 'You will be able to'"),
     "aims without bullets": (set_source(0, "- ", ""), "no bullets"),
     "aim without verb": (set_source(0, "- Measure", "- the measure"), "must begin with a verb"),
-    "recap too short": (set_source(8, "- Measured the hardness of a pixel\n", ""), "2 aims but 1 bullets"),
-    "no recap": (set_source(8, "## Recap", "## End"), "lacks 'Recap'"),
-    "nothing to read": (set_source(8, "What to read next", "More"), "lacks 'What to read next'"),
-    "wrong order": (lambda nb: nb.cells.insert(1, nb.cells.pop(8)) or nb.cells.append(nb.cells.pop(0)), "order"),
+    "recap too short": (set_source(10, "- Measured the hardness of a pixel\n", ""), "2 aims but 1 bullets"),
+    "no recap": (set_source(10, "## Recap", "## End"), "lacks 'Recap'"),
+    "nothing to read": (set_source(10, "What to read next", "More"), "lacks 'What to read next'"),
+    "wrong order": (lambda nb: nb.cells.insert(1, nb.cells.pop(10)) or nb.cells.append(nb.cells.pop(0)), "order"),
     "no minutes": (set_source(0, "3 minutes", "3 hours"), "prerequisites, minutes and disk"),
     "no disk": (set_source(0, "20 MB", "some"), "prerequisites, minutes and disk"),
     "nothing to predict": (set_source(5, "Predict", "Guess"), "nothing to predict"),
-    "no question": (set_source(7, "Question", "Thought"), "no question"),
+    "no question": (set_source(9, "Question", "Thought"), "no question"),
+    "prediction after its code": (
+        lambda nb: nb.cells.insert(6, nb.cells.pop(5)),
+        "'Predict' must be followed by a code",
+    ),
+    "prediction at the end": (
+        lambda nb: nb.cells.append(new_markdown_cell("**Predict**: x", id="p")),
+        "'Predict' must",
+    ),
+    "nothing to see": (lambda nb: nb.cells.insert(4, nb.cells.pop(7)), "'What you see' must follow a code cell"),
+    "unused parameter": (set_source(2, "seed: int", "sead: int"), "cell 3: nothing uses the parameter 'sead'"),
+    "unused by the setting": (set_source(8, "given.setting, seed", "seed"), "nothing uses the parameter 'steps'"),
     "no parameters": (set_cell(2, "metadata", {}), "0 cells tagged 'parameters'"),
     "two parameters cells": (set_cell(6, "metadata", {"tags": ["parameters"]}), "2 cells tagged"),
     "parameters not first": (lambda nb: nb.cells.insert(4, nb.cells.pop(2)), "first code cell"),
@@ -117,7 +130,7 @@ BREAKS = {
     "no prose": (lambda nb: nb.cells.pop(5), "no prose before"),
     "empty cell": (add_cell(" "), "empty code cell"),
     "long cell": (add_cell("\n".join(["x = 1"] * 26)), "26 lines of code"),
-    "long median": (lambda nb: [add_cell("\n".join(["x = 1"] * 12))(nb) for _ in range(4)], "median"),
+    "long median": (lambda nb: [add_cell("\n".join(["x = 1"] * 12))(nb) for _ in range(6)], "median"),
     "three functions": (add_cell("def a(): ...\ndef b(): ...\ndef c(): ..."), "3 functions"),
     "pip": (add_cell("%pip install nibabel"), "installs"),
     "shell pip": (add_cell("!pip install nibabel"), "installs"),
@@ -126,7 +139,7 @@ BREAKS = {
     "output widget": (add_cell("out = widgets.Output()"), "Output widget"),
     "matplotlib widget": (add_cell("%matplotlib widget"), "%matplotlib widget"),
     "absolute path": (add_cell("open('/home/me/x.nii')"), "absolute path '/home'"),
-    "home path in prose": (set_source(7, "`data/x`", "`~/x`"), "absolute path '~/'"),
+    "home path in prose": (set_source(9, "`data/x`", "`~/x`"), "absolute path '~/'"),
     "windows path": (add_cell('open("C:\\\\x")'), "absolute path"),
     "formula": (set_source(5, "what", "$\\begin{cases} a \\end{cases}$ what"), "cannot set the formula"),
     "outputs": (set_cell(6, "outputs", [new_output("stream", text="3")]), "cell 7: has outputs"),
@@ -139,6 +152,12 @@ BREAKS = {
 
 def test_good_notebook_passes(tmp_path):
     assert check(good_notebook(), tmp_path) == []
+
+
+def test_a_picture_can_be_seen_as_well(tmp_path):
+    notebook = good_notebook()
+    notebook.cells[9].source = "![a map](map.png)\n\n**What you see.** A map. **Question.** Where?"
+    assert check(notebook, tmp_path) == []
 
 
 @pytest.mark.parametrize("name", BREAKS)

@@ -14,8 +14,9 @@ from notebook_rules import violations
 from data_scripts.archives.prepare import prepare
 from riskmap.project.files import read_json
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.rerun.execution import declared_parameters, execute_notebook, read_profile
+from riskmap.rerun.execution import execute_notebook
 from riskmap.rerun.html_pages import export_html
+from riskmap.rerun.notebooks import declared_parameters, read_profile
 
 NOTEBOOKS = sorted((PROJECT_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PROFILES = sorted((PROJECT_ROOT / "notebooks" / "profiles").glob("*.yaml"))

@@ -1,17 +1,21 @@
 """The declared parameters: what each notebook takes, what it refuses and what it suggests instead."""
 
 import ast
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 import nbformat
 import papermill
 import pytest
+import torch
 import yaml
 
 from riskmap.data.cohort import PARTS
 from riskmap.data.simulated import DEFAULT_COHORTS
+from riskmap.pages import parameters
 from riskmap.pages.page import Parameters
 from riskmap.pages.parameters import (
     MODELS,
@@ -21,12 +25,14 @@ from riskmap.pages.parameters import (
     RiskMap,
     SourcePretraining,
     StartHere,
+    WhichSourcesHurt,
     YourOwnData,
+    model_of,
 )
-from riskmap.pages.values import ParameterError
+from riskmap.pages.values import ParameterError, placed
 from riskmap.project.files import read_json, write_json
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.rerun.execution import declared_parameters
+from riskmap.rerun.notebooks import declared_parameters
 from riskmap.training.config import NETWORKS
 
 NOTEBOOKS = sorted((PROJECT_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -110,7 +116,11 @@ def test_help_shows_types_and_help():
         ({"steps": True}, r"steps must be a whole number \(int\), got True"),
         ({"steps": 20.0}, r"steps must be .*got 20\.0; did you mean 20\?"),
         ({"seeds": "[1, 2]"}, r"seeds must be a list .*did you mean \[1, 2\]\?"),
-        ({"seeds": 3}, r"seeds must be a list .*did you mean \[3\]\?"),
+        ({"seeds": 3}, r"seeds must be a list .*did you mean \[3\]\? \(on the command line: -p seeds \"\[3\]\"\)"),
+        ({"arms": "scratch"}, r"arms must be a list .*did you mean \['scratch'\]\? .*-p arms \"\[scratch\]\"\)"),
+        ({"arms": "scratch, focal"}, r"arms must be a list .*did you mean \['scratch', 'focal'\]\?"),
+        ({"arms": None}, r"arms must be a list \(list\), got None; an empty list is written \[\]$"),
+        ({"arms": ""}, r"arms must be a list \(list\), got ''; an empty list is written \[\]$"),
         ({"seeds": [3, -1]}, r"seeds must be at least 0, got -1 in \[3, -1\]"),
         ({"seeds": [3, 3]}, r"seeds: names something twice"),
         ({"seeds": []}, r"seeds must not be empty"),
@@ -123,7 +133,7 @@ def test_help_shows_types_and_help():
         ({"arms": ["scratch", "risk_map"]}, r"arms must hold fine_tune"),
         ({"network": "slice"}, r"unknown network 'slice'; did you mean 'slices'\?.*volumes.*FILE\.yaml"),
         ({"network": "nowhere.yaml"}, r"there is no file .*nowhere\.yaml"),
-        ({"source": "FLAIR"}, r"source: task must read MODALITY:TARGET"),
+        ({"source": "FLAIR"}, r"source: task must read SEQUENCE:LABEL"),
         ({"source": "T1ce:TC"}, r"source and target are the same task T1ce:TC"),
         ({"second_source": "t1ce:tc"}, r"second_source and second_target are the same task"),
         ({"cohort": "fets2021_tinny"}, r"unknown cohort 'fets2021_tinny'; did you mean 'fets2021_tiny'\?"),
@@ -144,6 +154,8 @@ def test_wrong_value_is_named_and_the_nearest_suggested(values, message, tmp_pat
         ("spatial_dims: 3\nchannels: [4, 4, 8, 8]\npatch_size: 30", r"patch_size .*of 8 .*30; the nearest is 32"),
         ("spatial_dims: 2\nchannel: [4, 8]", r"unknown parameter 'channel' .*did you mean 'channels'"),
         ("spatial_dims: [2", r"is not valid YAML: .*line 1"),
+        ("spatial_dims: 2\nchannels: [16, 1000000000]", r"channels.1: .*less than or equal to 2048"),
+        ("spatial_dims: 2\nchannels: [4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]", r"channels: .*at most 10"),
     ],
 )  # fmt: skip
 def test_a_network_that_cannot_be_is_refused_by_its_file(text, message, tmp_path):
@@ -161,6 +173,53 @@ def test_a_network_has_a_name_or_a_file_of_its_own(tmp_path):
     assert (setting.network.spatial_dims, setting.network.channels, setting.patches.size) == (3, (4, 8), 16)
     assert FineTuning.checked({"data_dir": str(tmp_path)}, "the test").setting.patches is None
     assert set(NETWORKS) == {"slices", "volumes", "large_volumes"}
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [(FineTuning, {}), (RiskMap, {"cohort": "fets2021_tiny", "source_cohort": "mine"})],
+    ids=["cohort", "source cohort"],
+)
+def test_slices_must_be_halved_as_often_as_the_network_does(model, values, data_dir):
+    """8 levels on 8 x 24 voxels failed in the middle of the page."""
+    path = data_dir / "mine.yaml"
+    whole = {"cohort": "mine", "data_dir": str(data_dir), "target": "T2:WT", "second_source": "FLAIR:WT"}
+    whole |= {"second_target": "T2:WT", "shots": 1, "network": str(path), **values}
+    whole = {name: value for name, value in whole.items() if name in model.model_fields}
+    path.write_text("spatial_dims: 2\nchannels: [4, 4, 4, 4]", encoding="utf-8")
+    model.checked(whole, "the test")
+    path.write_text("spatial_dims: 2\nchannels: [4, 4, 4, 4, 4]", encoding="utf-8")
+    with pytest.raises(
+        ParameterError, match=r"parameter network: 5 levels .* 8 x 24 voxels .*; the nearest is 4 level"
+    ):
+        model.checked(whole, "the test")
+    path.write_text("spatial_dims: 3\nchannels: [4, 4, 4, 4, 4]\npatch_size: 16", encoding="utf-8")
+    model.checked(whole, "the test")
+
+
+def test_page_6_knows_the_sides_that_it_prepares_itself(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("spatial_dims: 2\nchannels: [4, 4, 4, 4, 4, 4]", encoding="utf-8")
+    values = {"folder": str(tmp_path), "network": str(path), "box": [192.0, 224.0, 192.0], "spacing": 4.0}
+    with pytest.raises(ParameterError, match="one of 48 x 56 voxels can be halved 3 times; the nearest is 4 levels"):
+        YourOwnData.checked(values, "the test")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"device": "cuda:0"}, "parameter device='cuda:0', but torch sees no CUDA GPU here; use 'auto' or 'cpu'"),
+        ({"device": "cpu", "precision": "float16"}, "parameter precision='float16' needs a CUDA GPU"),
+    ],
+)
+def test_the_machine_is_checked_where_the_page_runs(values, message, tmp_path, monkeypatch):
+    """And nowhere else: the workers of a sweep may have a GPU that this machine lacks."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    checked = SourcePretraining.checked({"data_dir": str(tmp_path), **values}, "the test")
+    with pytest.raises(ParameterError, match=message):
+        checked.check_machine()
+    with pytest.raises(ParameterError, match=message):
+        SourcePretraining.check(SourcePretraining().model_dump() | {"data_dir": str(tmp_path), **values})
 
 
 def test_every_problem_is_listed(tmp_path):
@@ -187,7 +246,7 @@ def data_dir(tmp_path):
     split = {"source_train": ["a", "b"], "source_val": ["e"], "target_train": ["c"], "target_val": ["f"]}
     manifest = {
         "format": 1, "name": "mine", "title": "t", "licence": "l", "citation": "c", "simulated": True,
-        "modalities": ["FLAIR", "T2"], "label_table": {}, "spacing": [1, 1, 1], "shape": [1, 1, 1],
+        "modalities": ["FLAIR", "T2"], "label_table": {}, "spacing": [1, 1, 1], "shape": [8, 24, 8],
         "targets": {"WT": {"title": "t", "classes": ["background", "tumour"], "values": {"1": 1}}},
         "sites": {"a": "1", "b": "2", "c": "2", "d": "1", "e": "1", "f": "1"},
         "subjects": {name: {"files": {}} for name in "abcdef"}, "split": split | {"target_test": ["d"]},
@@ -199,8 +258,8 @@ def data_dir(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"target": "T1:WT"}, r"parameter target: unknown modality 'T1' in cohort mine.* Allowed: FLAIR, T2"),
-        ({"source": "FLAIR:ET"}, r"parameter source: unknown target 'ET' in cohort mine.* Allowed: WT"),
+        ({"target": "T1:WT"}, r"parameter target: unknown sequence 'T1' in cohort mine.* Allowed: FLAIR, T2"),
+        ({"source": "FLAIR:ET"}, r"parameter source: unknown label 'ET' in cohort mine.* Allowed: WT"),
         ({"source": "T2:WT"}, r"same task T2:WT.*source could be FLAIR:WT"),
         ({"shots_list": [1, 2]}, r"shots_list \(patients\) must be at most 1.*the nearest is 1"),
         ({"cohort": "mone"}, r"unknown cohort 'mone'; did you mean 'mine'\?"),
@@ -257,6 +316,124 @@ def test_table_decides_what_can_be_compared(values, message):
     CompareReruns.checked({"parameter": "learning_rate"}, "the test")
     with pytest.raises(ParameterError, match=message):
         CompareReruns.checked(values, "the test")
+
+
+# ---- what a page reads
+
+
+def changed(path, text="more"):
+    """Write into a file, which may be new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def second_cohort(data_dir):
+    """Give the data folder a cohort ``other`` with another split, and return its manifest."""
+    first, other = (data_dir / "prepared" / name / "manifest.json" for name in ("mine", "other"))
+    other.parent.mkdir(exist_ok=True)
+    write_json(other, read_json(first) | {"name": "other"})
+    return other
+
+
+def resplit(path):
+    """Change the split of a cohort."""
+    manifest = read_json(path)
+    split = manifest["split"]
+    write_json(path, manifest | {"split": split | {"source_val": split["target_val"], "target_val": ["e"]}})
+
+
+# a page, what it is given (a name for a place below the test's folder), and what of that changes
+READS = {
+    "cohort": (StartHere, {"cohort": "mine"}, lambda folder: resplit(folder / "prepared/mine/manifest.json")),
+    "picture": (StartHere, {}, lambda folder: changed(folder / "results/negative_transfer.png")),
+    "source cohort": (RiskMap, {"source_cohort": "other"}, lambda folder: resplit(second_cohort(folder))),
+    "network": (SourcePretraining, {"network": "own.yaml"}, lambda folder: changed(folder / "own.yaml", "# more")),
+    "records": (WhichSourcesHurt, {"plan": "smoke", "records_dir": "r"}, lambda f: changed(f / "r/smoke/rates.json")),
+    "scan": (YourOwnData, {"folder": "own"}, lambda folder: changed(folder / "own/a/a_t1.nii.gz")),
+    "new scan": (YourOwnData, {"folder": "own"}, lambda folder: changed(folder / "own/b/b_t1.nii.gz")),
+    "description": (YourOwnData, {"folder": "own"}, lambda folder: changed(folder / "own/dataset.yaml", "#")),
+    "real scan": (YourOwnData, {"real_scan": "real"}, lambda folder: changed(folder / "real/x.nii.gz")),
+    "archive": (YourOwnData, {"cohort": "mine"}, lambda folder: changed(folder / "archives/mine/a.nii.gz")),
+    "sweep": (CompareReruns, {"sweep_dir": "sweep"}, lambda folder: changed(folder / "sweep/table.csv", "\n")),
+    "jobs of the sweep": (CompareReruns, {"sweep_dir": "sweep"}, lambda f: changed(f / "sweep/sweep.json", " ")),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_page_names_all_that_it_reads(name, data_dir, monkeypatch):
+    """Its re-run is done only as long as these are the same; a changed file was answered with "already done"."""
+    model, given, change = READS[name]
+    monkeypatch.setattr(parameters, "RESULTS", data_dir / "results")
+    shutil.copytree(PROJECT_ROOT / "results" / "sweep", data_dir / "sweep")
+    for path in (
+        "r/smoke/rates.json",
+        "own/a/a_t1.nii.gz",
+        "own/dataset.yaml",
+        "real/x.nii.gz",
+        "archives/mine/a.json",
+    ):
+        changed(data_dir / path)
+    changed(data_dir / "results/negative_transfer.png")
+    changed(data_dir / "own.yaml", "spatial_dims: 2\nchannels: [4, 8]\n")
+    second_cohort(data_dir)
+    places = ("network", "folder", "real_scan", "records_dir", "sweep_dir")
+    values = {n: str(data_dir / value) if n in places else value for n, value in given.items()}
+    if "data_dir" in model.model_fields:
+        values |= {"data_dir": str(data_dir)}
+    page = model(**values)
+    before = page.input_digests()
+    assert page.input_digests() == before
+    assert before
+    change(data_dir)
+    assert page.input_digests() != before
+
+
+def test_every_knob_that_names_a_file_is_among_them():
+    knobs = {name: knob.json_schema_extra for model in MODELS.values() for name, knob in model.model_fields.items()}
+    reading = {name for name, extra in knobs.items() if extra and "reads" in extra}
+    assert reading == {"network", "folder", "real_scan", "records_dir", "sweep_dir"}
+    assert reading <= {name for _, given, _ in READS.values() for name in given}
+
+
+def test_what_is_not_there_yet_is_left_out(tmp_path):
+    """A default cohort is made by the page itself."""
+    assert SourcePretraining(data_dir=str(tmp_path)).input_digests() == {}
+    assert set(YourOwnData(data_dir=str(tmp_path), real_scan="").input_digests()) == {
+        "notebooks/own_data.yaml",
+        "notebooks/real_scan.yaml",
+    }
+
+
+# ---- files and folders, seen from the reader
+
+
+def test_a_path_is_looked_for_from_where_the_reader_stands(tmp_path, monkeypatch):
+    for path in ("here/n.yaml", "here/scans/dataset.yaml", "slices"):
+        changed(tmp_path / path)
+    monkeypatch.chdir(tmp_path / "here")
+    given = {"network": "n.yaml", "folder": "scans", "cohort": "scans", "real_scan": "nowhere", "arms": ["scratch"]}
+    found = given | {"network": str(tmp_path / "here/n.yaml"), "folder": str(tmp_path / "here/scans")}
+    assert placed(given, YourOwnData) == found
+    assert placed(found, YourOwnData) == found
+    assert placed({"network": "slices", "folder": ""}, YourOwnData) == {"network": "slices", "folder": ""}
+    monkeypatch.chdir(PROJECT_ROOT / "tests")
+    below = {"network": "tests/networks/slices.yaml"}
+    assert placed({"network": "networks/slices.yaml"}, YourOwnData) == below, "a sweep's names hold on other machines"
+    assert placed(below, YourOwnData) == below
+
+
+# ---- a page and its copies
+
+
+@pytest.mark.parametrize("name", ["03_mine", "03_fine_tuning-Copy1"])
+def test_a_copy_of_a_page_has_its_model(name):
+    declared = FineTuning().model_dump()
+    assert model_of(Path(f"{name}.ipynb"), declared) is FineTuning
+    for other in (Path("04_mine.ipynb"), Path("mine.ipynb")):
+        assert model_of(other, declared) is not FineTuning
+    without = {name: value for name, value in declared.items() if name != "shots"}
+    assert model_of(Path(f"{name}.ipynb"), without) is not FineTuning, "it is a notebook of its own by now"
 
 
 # ---- within a notebook

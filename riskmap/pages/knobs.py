@@ -22,8 +22,12 @@ def one_of(value: str, allowed: Iterable[str], kind: str) -> str:
     return value
 
 
-def _knob(help_text: str, unit: str | None = None, **limits: Any) -> FieldInfo:
-    return Field(description=help_text, json_schema_extra={"unit": unit} if unit else None, **limits)
+def _knob(
+    help_text: str, unit: str | None = None, reads: Literal["file", "folder"] | None = None, **limits: Any
+) -> FieldInfo:
+    """Return a knob; ``reads`` says that it may name a file, or that it names a folder, that must be there before."""
+    known: dict[str, Any] = {name: value for name, value in (("unit", unit), ("reads", reads)) if value}
+    return Field(description=help_text, json_schema_extra=known or None, **limits)
 
 
 def _spelled_task(text: str) -> str:
@@ -61,8 +65,10 @@ ArmName = Annotated[str, AfterValidator(_known_arm)]
 SeedNumber = Annotated[int, Field(ge=0, le=2**32 - 1)]
 ShotNumber = Annotated[int, Field(ge=1)]
 SourceCohort = Annotated[str, _knob("where the source network is trained; empty: the same cohort")]
-OwnFolder = Annotated[str, _knob("your folder of NIfTI files with its dataset.yaml; empty: that of the cohort")]
-ScanFolder = Annotated[str, _knob("a real patient to look at, if there")]
+OwnFolder = Annotated[
+    str, _knob("your folder of NIfTI files with its dataset.yaml; empty: that of the cohort", reads="folder")
+]  # fmt: skip
+ScanFolder = Annotated[str, _knob("a real patient to look at, if there", reads="folder")]
 Spacing = Annotated[float, _knob("voxel size to prepare at, in mm", "mm", gt=0, le=20)]
 Box = Annotated[list[float], _knob("size of the prepared volumes in mm", "mm", min_length=3, max_length=3)]
 CohortName = Annotated[str, _knob("a default cohort, or a prepared folder below data_dir", min_length=1)]
@@ -95,16 +101,16 @@ Rate = Annotated[float, _knob("first learning rate of Adam, the same for every a
 SourceRate = Annotated[float, _knob("first learning rate of Adam", "per step", gt=0, le=1)]
 Jobs = Annotated[int, _knob("runs side by side", "processes", ge=1, le=1024)]
 NetworkName = Annotated[
-    str, _knob("slices, volumes, large_volumes, or a YAML file"), AfterValidator(_known_network)
+    str, _knob("slices, volumes, large_volumes, or a YAML file", reads="file"), AfterValidator(_known_network)
 ]  # fmt: skip
 PlanName = Annotated[
     str, _knob("which experiment is read, published or smoke"), AfterValidator(_known_plan)
 ]  # fmt: skip
 RecordsFolder = Annotated[
-    str, _knob("the folder of its records, below the project's root, or absolute", min_length=1)
+    str, _knob("the folder of its records, below the project's root, or absolute", reads="folder", min_length=1)
 ]  # fmt: skip
 SweepFolder = Annotated[
-    str, _knob("the folder of a sweep, below the project's root, or absolute", min_length=1)
+    str, _knob("the folder of a sweep, below the project's root, or absolute", reads="folder", min_length=1)
 ]  # fmt: skip
 SweptName = Annotated[str, _knob("the swept parameter whose effect is shown; empty: the first one")]
 MeasureName = Annotated[str, _knob("what was measured, a column of the sweep's table", min_length=1)]

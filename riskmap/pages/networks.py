@@ -1,5 +1,6 @@
 """The networks that a page can be given: by a name, or as a YAML file of the reader's own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,8 +24,28 @@ class NetworkFile(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     spatial_dims: Literal[2, 3]
-    channels: list[Annotated[int, Field(ge=1)]] = Field(min_length=2)
+    channels: list[Annotated[int, Field(ge=1, le=2048)]] = Field(min_length=2, max_length=10)
     patch_size: int = Field(PatchConfig.size, ge=2, le=1024)
+
+
+def check_halvings(network: NetworkConfig, sides: Sequence[int]) -> None:
+    """Check that slices can be halved as often as a network of slices does.
+
+    Args:
+        network: of slices.
+        sides: of a slice, in voxels.
+
+    Raises:
+        ValueError: they cannot; the message says how many levels are possible.
+    """
+    levels = len(network.channels)
+    possible = min((side & -side).bit_length() for side in sides)
+    if levels > possible:
+        near = f"; the nearest is {possible} levels" if possible > 1 else ""
+        raise ValueError(
+            f"{levels} levels halve a slice {levels - 1} times, and one of {' x '.join(map(str, sides))} voxels can be "
+            f"halved {possible - 1} times{near}"
+        )
 
 
 def named_network(name: str) -> tuple[NetworkConfig, PatchConfig | None]:

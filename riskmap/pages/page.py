@@ -2,6 +2,8 @@
 
 import ast
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -10,8 +12,9 @@ from riskmap.data.cohort import Cohort, CohortError, Task
 from riskmap.data.simulated import DEFAULT_COHORTS, ensure_cohort, has_cohort
 from riskmap.pages.knobs import one_of
 from riskmap.pages.values import ParameterError, problem_of, require_known
+from riskmap.project.files import sha256_of_file
 from riskmap.project.machine import versions
-from riskmap.project.paths import resolve
+from riskmap.project.paths import PROJECT_ROOT, resolve
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -20,8 +23,6 @@ if TYPE_CHECKING:
 
 # papermill writes this line above the values that it puts into a notebook
 INJECTED_MARK = "# Parameters"
-# the parameters that a setting is made of, where a page has them
-_OF_SETTING = ("steps", "learning_rate", "source_steps", "source_learning_rate", "source_seed", "device", "precision")
 
 
 class Parameters(BaseModel):
@@ -67,7 +68,9 @@ class Parameters(BaseModel):
             require_known(name, cls.model_fields, "what papermill was given")
         if unused:
             print(f"Not used on this page: {', '.join(unused)}")
-        return cls.checked({name: namespace[name] for name in cls.model_fields}, "the parameters cell")
+        parameters = cls.checked({name: namespace[name] for name in cls.model_fields}, "the parameters cell")
+        parameters.check_machine()
+        return parameters
 
     @property
     def setting(self) -> "Setting":
@@ -76,12 +79,31 @@ class Parameters(BaseModel):
         from riskmap.training.config import Setting
 
         network, patches = named_network(getattr(self, "network", "slices"))
-        given = {name: getattr(self, name) for name in _OF_SETTING if name in type(self).model_fields}
-        return Setting(network, patches, **given)
+        mine = {each.name for each in fields(Setting)} & set(type(self).model_fields) - {"network"}
+        return Setting(network, patches, **{name: getattr(self, name) for name in mine})
 
     def open_cohort(self, parameter: str = "cohort") -> Cohort:
         """Open the cohort that a parameter names; a default one that is missing is simulated and prepared first."""
         return Cohort.open(ensure_cohort(getattr(self, parameter), self._data_dir))
+
+    def input_digests(self) -> dict[str, str]:
+        """Return what the page reads beside its parameters, and a digest of each; what is not there is left out.
+
+        A page that was run is done as long as these are the same. Here are those that any notebook may have: cohorts,
+        and the table of a sweep.
+        """
+        found = {}
+        for parameter in ("cohort", "source_cohort"):
+            cohort = self._cohort(parameter) if getattr(self, parameter, "") else None
+            if cohort is not None:
+                found[f"{parameter} {getattr(self, parameter)}"] = cohort.digest
+        if hasattr(self, "sweep_dir"):
+            folder = resolve(self.sweep_dir)
+            found |= digests_of(folder / name for name in ("table.parquet", "table.csv", "sweep.json"))
+        return found
+
+    def check_machine(self) -> None:
+        """Check what the machine that runs the page decides, such as its GPU."""
 
     def show_versions(self) -> "Markdown":
         """Return the versions of Python and the libraries as one line, for the end of a page's import cell."""
@@ -152,14 +174,12 @@ class Parameters(BaseModel):
     def _check_shots(self, cohort: Cohort | None) -> None:
         if cohort is None or "target_train" not in self.needs_parts:
             return
-        pool = len(cohort.part("target_train"))
         for name in ("shots", "shots_list"):
             asked = getattr(self, name, 1)
-            if max(asked) > pool if isinstance(asked, list) else asked > pool:
-                raise ParameterError(
-                    f"parameter {name} (patients) must be at most {pool}, the target training patients of "
-                    f"{cohort.name}, got {asked}; the nearest is {pool}"
-                )
+            try:
+                check_pool(cohort, f"parameter {name} (patients)", max(asked) if isinstance(asked, list) else asked)
+            except ValueError as error:
+                raise ParameterError(str(error)) from error
 
     def _cohort(self, parameter: str = "cohort") -> Cohort | None:
         """Return the prepared cohort when it is there already; a notebook makes a default one later."""
@@ -181,6 +201,27 @@ class Parameters(BaseModel):
                 f"Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}"
             ) from error
         return None
+
+
+def check_pool(cohort: Cohort, name: str, shots: int) -> None:
+    """Check that a cohort has as many target training patients as are asked for.
+
+    Raises:
+        ValueError: it has fewer, or none.
+    """
+    pool = len(cohort.part("target_train"))
+    if shots > pool:
+        raise ValueError(
+            f"{name} must be at most {pool}, the target training patients of {cohort.name}, got {shots}; the nearest "
+            f"is {pool}"
+        )
+
+
+def digests_of(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the digests of those files that are there, by name: below the project's root, or absolute."""
+    there = [path for path in paths if path.is_file()]
+    names = [path.relative_to(PROJECT_ROOT) if path.is_relative_to(PROJECT_ROOT) else path for path in there]
+    return {name.as_posix(): sha256_of_file(path) for name, path in zip(names, there, strict=True)}
 
 
 def injected_names(history: Iterable[str]) -> list[str]:

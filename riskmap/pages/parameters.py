@@ -6,21 +6,14 @@ from typing import Any, ClassVar, cast
 
 from pydantic import create_model
 
-from riskmap.data.cohort import PARTS, Cohort
+from riskmap.data.cohort import Cohort
+from riskmap.pages.kinds import OnData, OnPair, Repeated, WithNetwork, WithSource
 from riskmap.pages.knobs import (
     Arms,
     Box,
-    CohortName,
-    DataFolder,
-    Device,
-    Jobs,
     MeasureName,
-    NetworkName,
-    OutFolder,
     OwnFolder,
     PlanName,
-    Precision,
-    Rate,
     RecordsFolder,
     ScanFolder,
     SecondSource,
@@ -29,76 +22,34 @@ from riskmap.pages.knobs import (
     Seeds,
     Shots,
     ShotsList,
-    Source,
     SourceCohort,
-    SourceRate,
-    SourceSeed,
-    SourceSteps,
     Spacing,
-    Steps,
     SweepFolder,
     SweptName,
     Target,
     one_of,
 )
-from riskmap.pages.page import Parameters
+from riskmap.pages.page import Parameters, digests_of
 from riskmap.pages.values import ParameterError
-from riskmap.project.paths import resolve
+from riskmap.project.files import digest_of_folder
+from riskmap.project.paths import NOTEBOOKS, RESULTS, resolve
 
 
-class _OnData(Parameters):
-    cohort: CohortName = "fets2021_simulated"
-    data_dir: DataFolder = "build/data"
-
-
-class _WithSource(_OnData):
-    needs_parts: ClassVar[tuple[str, ...]] = ("source_train", "source_val")
-    source: Source = "FLAIR:WT"
-    source_seed: SourceSeed = 0
-    source_steps: SourceSteps = 400
-    source_learning_rate: SourceRate = 2.0e-3
-    device: Device = "auto"
-    precision: Precision = "auto"
-    out_dir: OutFolder = "build/runs"
-
-
-class _WithNetwork(_WithSource):
-    network: NetworkName = "slices"
-
-
-class _OnPair(_WithNetwork):
-    needs_parts: ClassVar[tuple[str, ...]] = ("source_train", "source_val", "target_train")
-    target: Target = "T1ce:TC"
-
-
-class _Repeated(Parameters):
-    needs_parts: ClassVar[tuple[str, ...]] = PARTS
-    seeds: Seeds = [0, 1]
-    steps: Steps = 200
-    learning_rate: Rate = 6.0e-3
-    jobs: Jobs = 2
-
-    def _require_arms(self, arms: list[str]) -> None:
-        lacking = [arm for arm in ("scratch", "fine_tune") if arm not in arms]
-        if lacking:
-            raise ParameterError(f"parameter arms must hold {' and '.join(lacking)}, what others are compared with")
-
-    def _require_two_seeds(self) -> None:
-        if len(self.seeds) < 2:
-            raise ParameterError(f"parameter seeds must hold at least 2 (the second shows churn), got {self.seeds}")
-
-
-class StartHere(_OnData):
+class StartHere(OnData):
     """00_start_here.ipynb."""
 
     needs_parts: ClassVar[tuple[str, ...]] = ("target_train",)
 
+    def input_digests(self) -> dict[str, str]:
+        """Name also the picture of the published run that the page shows."""
+        return super().input_digests() | digests_of([RESULTS / "negative_transfer.png"])
 
-class SourcePretraining(_WithNetwork):
+
+class SourcePretraining(WithNetwork):
     """01_source_pretraining.ipynb."""
 
 
-class RiskMap(_OnPair):
+class RiskMap(OnPair):
     """02_risk_map.ipynb."""
 
     source_cohort: SourceCohort = ""
@@ -106,7 +57,7 @@ class RiskMap(_OnPair):
     seed: Seed = 0
 
 
-class FineTuning(_Repeated, _OnPair):
+class FineTuning(Repeated, OnPair):
     """03_fine_tuning.ipynb."""
 
     second_source: SecondSource = "T2:WT"
@@ -117,12 +68,12 @@ class FineTuning(_Repeated, _OnPair):
     def check_together(self) -> None:
         """Check also that there is something to compare with."""
         super().check_together()
-        self._require_two_seeds()
+        self.require_two_seeds()
         if self.arms:
-            self._require_arms(self.arms)
+            self.require_arms(self.arms)
 
 
-class FewShot(_Repeated, _OnPair):
+class FewShot(Repeated, OnPair):
     """04_few_shot.ipynb."""
 
     arms: Arms = ["scratch", "fine_tune", "class_balanced", "risk_map_paper"]
@@ -131,10 +82,10 @@ class FewShot(_Repeated, _OnPair):
     def check_together(self) -> None:
         """Check also that there is something to compare with."""
         super().check_together()
-        self._require_arms(self.arms)
+        self.require_arms(self.arms)
 
 
-class WhichSourcesHurt(_Repeated, _WithSource):
+class WhichSourcesHurt(Repeated, WithSource):
     """05_which_sources_hurt.ipynb."""
 
     target: Target = "T1ce:TC"
@@ -145,10 +96,17 @@ class WhichSourcesHurt(_Repeated, _WithSource):
     def check_together(self) -> None:
         """Check also that a second seed shows the churn."""
         super().check_together()
-        self._require_two_seeds()
+        self.require_two_seeds()
+
+    def input_digests(self) -> dict[str, str]:
+        """Name also the records of the experiment."""
+        from riskmap.experiment.plans import PLANS  # loads torch
+
+        folder = resolve(self.records_dir) / PLANS[self.plan].name
+        return super().input_digests() | digests_of(sorted(folder.glob("*.json")))
 
 
-class YourOwnData(_Repeated, _OnPair):
+class YourOwnData(Repeated, OnPair):
     """06_your_own_data.ipynb."""
 
     folder: OwnFolder = ""
@@ -164,10 +122,27 @@ class YourOwnData(_Repeated, _OnPair):
         if self.folder and not resolve(self.folder).is_dir():
             raise ParameterError(f"parameter folder: there is no folder {resolve(self.folder)}")
         super().check_together()
-        self._require_arms(self.arms)
+        self.require_arms(self.arms)
+
+    def input_digests(self) -> dict[str, str]:
+        """Name also the files of the two folders, by name, size and time, and what describes them."""
+        found = super().input_digests()
+        # where no folder is given, the archive of the cohort stands in
+        folders = {"folder": resolve(self.folder or Path(self.data_dir) / "archives" / self.cohort)}
+        if self.real_scan:
+            folders["real_scan"] = resolve(self.real_scan)
+        found |= {name: digest_of_folder(folder) for name, folder in folders.items() if folder.is_dir()}
+        examples = (NOTEBOOKS / "own_data.yaml", NOTEBOOKS / "real_scan.yaml")
+        return found | digests_of([*examples, *(folder / "dataset.yaml" for folder in folders.values())])
 
     def _cohort(self, parameter: str = "cohort") -> Cohort | None:
         return None if self.folder else super()._cohort(parameter)
+
+    def slice_sides(self) -> list[tuple[int, int]]:
+        """Return them by box and voxel size."""
+        # what is no whole number of voxels is refused where the page prepares its patients, with the nearest
+        x, y = (round(length / self.spacing) for length in self.box[:2])
+        return [(x, y)] if min(x, y) > 0 else []
 
 
 class CompareReruns(Parameters):
@@ -210,8 +185,14 @@ MODELS: dict[str, type[Parameters]] = {
 
 
 def model_of(notebook: Path, declared: Mapping[str, Any]) -> type[Parameters]:
-    """Return the model of a tutorial's notebook, or one made from the defaults in the cell of any other."""
+    """Return the model of a page, or of a copy of it; of any other notebook, one made from the defaults in its cell.
+
+    A copy (03_mine.ipynb) has the number of a page and declares the same names.
+    """
     if notebook.stem in MODELS:
         return MODELS[notebook.stem]
+    for page, model in MODELS.items():
+        if notebook.name[:3] == page[:3] and set(declared) == set(model.model_fields):
+            return model
     fields = {name: (Any if default is None else type(default), default) for name, default in declared.items()}
     return create_model("CellParameters", __base__=Parameters, **cast(dict[str, Any], fields))

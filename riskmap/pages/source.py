@@ -57,6 +57,7 @@ class SourceNetwork:
     def train(self) -> None:
         """Train the network, unless it is there, and hand its scores on to a sweep."""
         rows = {"source": str(self.task), "seed": self.setting.source_seed}
+        rows |= {"steps": self.setting.source_steps, "run": self.run.folder.name}
         measured = self.scores.rename(columns={"Dice": "dice", "HD95 (mm)": "hausdorff95_mm"})
         keep_measurements(measured.rename_axis("patient").reset_index().assign(**rows))
 

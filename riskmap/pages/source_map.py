@@ -95,8 +95,9 @@ class SourceMap:
     def score(self) -> float:
         """Return LEEP in nats, minus the mean hardness, and hand it on to a sweep."""
         score = self.statistics.score([(self.probabilities, self.labels)])
-        row = {"source": str(self.source.task), "target": str(self.task), "seed": self.seed, "leep": score}
-        keep_measurements(pd.DataFrame([row]))
+        row = {"source": str(self.source.task), "target": str(self.task), "seed": self.seed}
+        row |= {"shots": len(self.patients), "steps": self.source.setting.source_steps}
+        keep_measurements(pd.DataFrame([{**row, "run": self.source.run.folder.name, "leep": score}]))
         return score
 
     def draw_tables(self) -> Figure:

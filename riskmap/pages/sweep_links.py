@@ -1,4 +1,4 @@
-"""Tables of a sweep's runs whose names open the executed notebooks."""
+"""Tables of a sweep's jobs whose names open the executed notebooks."""
 
 import html
 import os

@@ -1,4 +1,4 @@
-"""The results of a sweep for a page: what was run, what a parameter did, and whether the seeds agree."""
+"""The results of a sweep for a page: what its jobs were, what a parameter did, and whether the seeds agree."""
 
 from functools import cached_property
 from pathlib import Path
@@ -39,14 +39,14 @@ class SweepResults:
         return sweep_table.read_jobs(self.folder)
 
     def sample(self) -> str:
-        """Return how many notebooks ran and failed, and what was varied."""
+        """Return how many jobs were done and failed, and what was varied."""
         values = {name: sorted(set(self.table[sweep_table.PREFIX + name])) for name in self.swept}
         failed = int(self.jobs["failed"].notna().sum())
-        return f"{len(self.jobs)} notebooks, {failed} failed, {len(self.table)} rows; varied: {values}"
+        return f"{len(self.jobs)} jobs, {failed} failed, {len(self.table)} rows; varied: {values}"
 
     def failures(self) -> ShownTable:
         """Return the jobs that failed with their messages, or that none did."""
-        return ShownTable(self.jobs.loc[self.jobs["failed"].notna(), ["job", "failed"]], empty="No run failed.")
+        return ShownTable(self.jobs.loc[self.jobs["failed"].notna(), ["job", "failed"]], empty="No job failed.")
 
     def rows(self) -> pd.DataFrame:
         """Return a few rows, with the columns in which the table's rows differ."""
@@ -73,6 +73,6 @@ class SweepResults:
         return ShownTable(votes.reset_index())
 
     def extremes(self) -> HTML:
-        """Return the three best and the three worst runs, with links to their notebooks where these are there."""
+        """Return the three best and the three worst re-runs, with links to their notebooks where these are there."""
         ranking = sweep_table.ranking(self.table, self.measure)
         return HTML(linked_table(pd.concat([ranking.head(3), ranking.tail(3)]), self.folder))

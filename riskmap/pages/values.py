@@ -1,13 +1,16 @@
 """From texts and anything else that a notebook is given to values of the declared types, or to a message."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from riskmap.project.choices import did_you_mean, unknown
+from riskmap.project.paths import PROJECT_ROOT
 
 
 class ParameterError(ValueError):
@@ -38,6 +41,25 @@ def parse_text(name: str, text: str, model: type[BaseModel]) -> Any:
         raise ParameterError(f"parameter {name} must be {_kind(kind)}, got {text!r}") from error
 
 
+def placed(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Return values of a command line or a profile, with their paths made such that they hold everywhere.
+
+    A file or folder that is there from where the reader stands is meant; any other is below the project's root.
+    """
+    return {name: _placed(value, model.model_fields.get(name)) for name, value in values.items()}
+
+
+def _placed(value: Any, knob: FieldInfo | None) -> Any:
+    extra = knob.json_schema_extra if knob else None
+    kind = extra.get("reads") if isinstance(extra, dict) else None
+    if not (kind and isinstance(value, str) and value) or Path(value).is_absolute():
+        return value
+    path = Path(value).resolve()
+    if not (path.is_file() if kind == "file" else path.is_dir()):
+        return value
+    return path.relative_to(PROJECT_ROOT).as_posix() if path.is_relative_to(PROJECT_ROOT) else str(path)
+
+
 def problem_of(detail: ErrorDetails, model: type[BaseModel], values: Mapping[str, Any]) -> str:
     """Say in one line which parameter is wrong, what is allowed, and what is nearest."""
     name = str(detail["loc"][0])
@@ -59,21 +81,27 @@ def problem_of(detail: ErrorDetails, model: type[BaseModel], values: Mapping[str
     if detail["type"] in ("literal_error", "string_pattern_mismatch"):
         allowed = [str(choice) for choice in get_args(knob.annotation)] or ["auto", "cpu", "mps", "cuda", "cuda:0"]
         return f"{subject} must be one of {', '.join(allowed)}, got {given!r}{did_you_mean(str(given), allowed)}"
-    return f"{subject} must be {_kind(knob.annotation)}, got {given!r}{_converted(given, knob.annotation)}"
+    return f"{subject} must be {_kind(knob.annotation)}, got {given!r}{_converted(name, given, knob.annotation)}"
 
 
-def _converted(given: Any, kind: Any) -> str:
+def _converted(name: str, given: Any, kind: Any) -> str:
     """Suggest the value that a text was meant to be, as papermill and YAML leave many as text."""
     if isinstance(given, str) and kind is float:
         try:
             return f"; did you mean {float(given)}? (in YAML, write 1.0e-3, not 1e-3)"
         except ValueError:
             return ""
+    is_list = (get_origin(kind) or kind) is list
+    if is_list and given in (None, ""):
+        return "; an empty list is written []"
     if isinstance(given, str) and kind is not str:
         try:
             meant = yaml.safe_load(given)
+            listed = yaml.safe_load(f"[{given}]")
         except yaml.YAMLError:
             return ""
+        if is_list and not isinstance(meant, list):
+            return f'; did you mean {listed!r}? (on the command line: -p {name} "[{given}]")'
         matches = isinstance(meant, get_origin(kind) or kind) and not (kind is int and isinstance(meant, bool))
         hint = f"; did you mean {meant!r}? (papermill -p leaves lists as text; use -y or a profile)"
         return (hint if isinstance(meant, list) else f"; did you mean {meant!r}?") if matches else ""
@@ -81,8 +109,8 @@ def _converted(given: Any, kind: Any) -> str:
         return f"; did you mean {int(given)}?"
     if kind is str:
         return f"; did you mean {str(given)!r}?"
-    if get_origin(kind) is list and not isinstance(given, list):
-        return f"; did you mean {[given]!r}?"
+    if is_list and not isinstance(given, list):
+        return f'; did you mean {[given]!r}? (on the command line: -p {name} "[{given}]")'
     return ""
 
 

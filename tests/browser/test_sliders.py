@@ -4,7 +4,7 @@ import papermill
 import pytest
 
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.rerun.execution import checked_parameters, declared_parameters
+from riskmap.rerun.notebooks import checked_parameters, declared_parameters
 
 from .contents import explorers_of, problems
 from .page import REDRAW_SECONDS, WIDTHS, notebook_page, wait_until

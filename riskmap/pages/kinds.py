@@ -1,0 +1,109 @@
+"""What several pages can be given alike: data, a source network, an architecture, a pair, and what is repeated."""
+
+from typing import ClassVar
+
+from riskmap.data.cohort import PARTS
+from riskmap.pages.knobs import (
+    CohortName,
+    DataFolder,
+    Device,
+    Jobs,
+    NetworkName,
+    OutFolder,
+    Precision,
+    Rate,
+    Seeds,
+    Source,
+    SourceRate,
+    SourceSeed,
+    SourceSteps,
+    Steps,
+    Target,
+)
+from riskmap.pages.page import Parameters, digests_of
+from riskmap.pages.values import ParameterError
+from riskmap.project.paths import resolve
+
+
+class OnData(Parameters):
+    """A page that opens a cohort."""
+
+    cohort: CohortName = "fets2021_simulated"
+    data_dir: DataFolder = "build/data"
+
+
+class WithSource(OnData):
+    """A page that trains a source network, or reads it."""
+
+    needs_parts: ClassVar[tuple[str, ...]] = ("source_train", "source_val")
+    source: Source = "FLAIR:WT"
+    source_seed: SourceSeed = 0
+    source_steps: SourceSteps = 400
+    source_learning_rate: SourceRate = 2.0e-3
+    device: Device = "auto"
+    precision: Precision = "auto"
+    out_dir: OutFolder = "build/runs"
+
+    def check_machine(self) -> None:
+        """Check that the device is there, and computes in the precision."""
+        from riskmap.training.device import choose_device, choose_precision  # loads torch
+
+        try:
+            choose_precision(self.precision, choose_device(self.device))
+        except ValueError as error:
+            raise ParameterError(f"parameter {error}") from error
+
+
+class WithNetwork(WithSource):
+    """A page whose architecture can be chosen."""
+
+    network: NetworkName = "slices"
+
+    def check_together(self) -> None:
+        """Check also that the cohort's slices can be halved as often as the network does."""
+        super().check_together()
+        from riskmap.pages.networks import check_halvings, named_network  # loads torch
+
+        network, patches = named_network(self.network)
+        for sides in self.slice_sides() if patches is None else ():
+            try:
+                check_halvings(network, sides)
+            except ValueError as error:
+                raise ParameterError(f"parameter network: {error}") from error
+
+    def input_digests(self) -> dict[str, str]:
+        """Name also the file of a network of the reader's own."""
+        return super().input_digests() | digests_of([resolve(self.network)])
+
+    def slice_sides(self) -> list[tuple[int, int]]:
+        """Return the voxels along the sides of the slices that the network sees, as far as they are known yet."""
+        named = ("cohort", "source_cohort") if getattr(self, "source_cohort", "") else ("cohort",)
+        return [cohort.shape[:2] for cohort in map(self._cohort, named) if cohort is not None]
+
+
+class OnPair(WithNetwork):
+    """A page on a source and a target task."""
+
+    needs_parts: ClassVar[tuple[str, ...]] = ("source_train", "source_val", "target_train")
+    target: Target = "T1ce:TC"
+
+
+class Repeated(Parameters):
+    """A page that trains on the target task, seed by seed."""
+
+    needs_parts: ClassVar[tuple[str, ...]] = PARTS
+    seeds: Seeds = [0, 1]
+    steps: Steps = 200
+    learning_rate: Rate = 6.0e-3
+    jobs: Jobs = 2
+
+    def require_arms(self, arms: list[str]) -> None:
+        """Check that there is something to compare with."""
+        lacking = [arm for arm in ("scratch", "fine_tune") if arm not in arms]
+        if lacking:
+            raise ParameterError(f"parameter arms must hold {' and '.join(lacking)}, what others are compared with")
+
+    def require_two_seeds(self) -> None:
+        """Check that a second seed shows the churn."""
+        if len(self.seeds) < 2:
+            raise ParameterError(f"parameter seeds must hold at least 2 (the second shows churn), got {self.seeds}")
