@@ -49,6 +49,6 @@ def test_steps_of_the_memory_benchmark_run(tiny_archive, tmp_path, dimensions):
         run_step(Case(step, str(tmp_path), 1, 4.0, (192.0, 224.0, 192.0), dimensions))
     cohort = Cohort.open(tmp_path / "prepared")
     assert len(cohort.subjects) == 2
-    maps = [*(tmp_path / f"maps_{dimensions}d").glob("*/*_risk.nii.gz")]
+    maps = [*(tmp_path / f"maps_{dimensions}d").glob("*/*_weight.nii.gz")]
     assert {nibabel.load(path).shape for path in maps} == {cohort.shape}
     assert len(maps) == 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from riskmap.data import simulated
@@ -15,10 +16,11 @@ from riskmap.pages.parameters import StartHere, model_of
 from riskmap.pages.values import parse_text
 from riskmap.project.files import read_json
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.rerun import execution, html_pages, run, tutorial
-from riskmap.rerun.execution import NotebookError, checked_parameters, execute_notebook
+from riskmap.rerun import execution, html_pages, notebooks, run, tutorial
+from riskmap.rerun.execution import NotebookError, execute_notebook
 from riskmap.rerun.formulas import formula_to_html
 from riskmap.rerun.html_pages import Page, export_html, write_index
+from riskmap.rerun.notebooks import checked_parameters
 
 PARAMETERS = 'steps = 3\nrate = 1.0e-3\nname = "x"\nflag = True\nextra = None'
 RESULT = "import os, sys\nprint(steps, rate, os.getcwd(), sys.executable)"
@@ -76,8 +78,8 @@ def test_figures_are_kept_whatever_backend_the_environment_names(tmp_path, monke
 
 def test_finished_run_is_marked_and_clean(finished):
     notebook, output, _, record, progress = finished
-    assert read_json(execution.sidecar_of(output)) == record
-    assert set(record) >= {"notebook_sha256", "package_sha256", "data", "duration_seconds", "finished"}
+    assert read_json(execution.record_of(output)) == record
+    assert set(record) >= {"notebook_sha256", "package_sha256", "inputs", "duration_seconds", "finished"}
     assert set(record["versions"]) >= {"python", "riskmap", "torch", "papermill"}
     assert record["platform"]
     assert record["git_revision"] is None or record["git_revision"].strip()
@@ -127,8 +129,8 @@ def test_digest_follows_the_source(tmp_path):
 def test_failing_notebook_is_named_and_kept(tmp_path, code, timeout, message):
     notebook = write_notebook(tmp_path / "01_bad.ipynb", code, "print('never')")
     output = tmp_path / "out" / notebook.name
-    execution.sidecar_of(output).parent.mkdir()
-    execution.sidecar_of(output).write_text("{}")  # an older success must not vouch for this run
+    execution.record_of(output).parent.mkdir()
+    execution.record_of(output).write_text("{}")  # an older success must not vouch for this run
     started = time.monotonic()
     with pytest.raises(NotebookError, match=rf"01_bad\.ipynb, cell 3 of 4: .*{message}"):
         execute_notebook(notebook, output, timeout=timeout)
@@ -151,6 +153,49 @@ def test_run_that_reads_a_table_is_finished_until_the_table_changes(tmp_path):
     assert execution.is_finished(notebook, tmp_path / "out.ipynb", None, values)
     table.write_text("dice\n0.6\n")
     assert not execution.is_finished(notebook, tmp_path / "out.ipynb", None, values)
+
+
+def page_1(folder: Path, *cells: str) -> Path:
+    """Write a copy of page 1 that has its parameters and does something else."""
+    page = nbformat.read(PROJECT_ROOT / "notebooks" / "01_source_pretraining.ipynb", as_version=4)
+    (declared,) = [cell.source for cell in page.cells if "parameters" in cell.metadata.get("tags", [])]
+    return write_notebook(folder / "01_mine.ipynb", *cells, parameters=declared)
+
+
+def test_run_with_a_network_of_one_s_own_is_finished_until_its_file_changes(tmp_path):
+    notebook, network = page_1(tmp_path, "print(network)"), tmp_path / "mine.yaml"
+    network.write_text("spatial_dims: 2\nchannels: [4, 8]\n")
+    values = {"network": str(network), "data_dir": str(tmp_path)}
+    record = execute_notebook(notebook, tmp_path / "out.ipynb", None, values, timeout=60)
+    assert list(record["inputs"]) == [network.as_posix()]
+    assert execution.is_finished(notebook, tmp_path / "out.ipynb", None, values)
+    network.write_text("spatial_dims: 2\nchannels: [4, 16]\n")
+    assert not execution.is_finished(notebook, tmp_path / "out.ipynb", None, values)
+
+
+def test_what_changes_while_a_page_runs_was_not_read(tmp_path):
+    """The record says what was there at the beginning; of what the page has made for itself, what it has made."""
+    notebook = write_notebook(
+        tmp_path / "01_reads.ipynb",
+        "from pathlib import Path\nfor n in ('table.csv', 'sweep.json'):\n    (Path(sweep_dir) / n).write_text('2')",
+        parameters='sweep_dir = ""',
+    )
+    values = {"sweep_dir": str(tmp_path)}
+    execute_notebook(notebook, tmp_path / "out.ipynb", None, values, timeout=60)
+    assert execution.is_finished(notebook, tmp_path / "out.ipynb", None, values)
+    (tmp_path / "table.csv").write_text("1")
+    execute_notebook(notebook, tmp_path / "out.ipynb", None, values, timeout=60)
+    assert not execution.is_finished(notebook, tmp_path / "out.ipynb", None, values)
+
+
+def test_a_machine_without_the_device_is_told_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    notebook, given = page_1(tmp_path, "1"), {"data_dir": str(tmp_path), "device": "cuda:0"}
+    with pytest.raises(ValueError, match="torch sees no CUDA GPU here"):
+        execute_notebook(notebook, tmp_path / "out.ipynb", None, given)
+    with pytest.raises(ValueError, match="torch sees no CUDA GPU here"):
+        run.prepare(notebook, None, {**given, "data_dir": "build/data"})
+    assert not (tmp_path / "out.ipynb").exists()
 
 
 def test_links_of_outputs_start_from_the_page(tmp_path, monkeypatch):
@@ -211,6 +256,26 @@ def test_name_in_profile_that_no_notebook_declares_is_refused(tmp_path):
     write_profile(profile, "- 3\n")
     with pytest.raises(ValueError, match="must hold names and values, got list"):
         checked_parameters(notebook, profile, {})
+
+
+def test_a_cell_that_a_reader_has_changed_is_checked_as_well(tmp_path):
+    """A copy of a page keeps the page's ranges, and brings defaults of its own."""
+    notebook = page_1(tmp_path)
+    with pytest.raises(ValueError, match=r"source_steps must be at least 1, got 0; the nearest is 1"):
+        checked_parameters(notebook, None, {"source_steps": 0})
+    notebook.write_text(notebook.read_text().replace("source_steps: int = 400", "source_steps: int = 0"))
+    with pytest.raises(ValueError, match=r"source_steps must be at least 1, got 0"):
+        checked_parameters(notebook, None, {})
+    assert checked_parameters(notebook, None, {"source_steps": 3}) == {"source_steps": 3}
+
+
+@pytest.mark.parametrize("content", ["no JSON", "[]", "{}", '{"cells": 3, "nbformat": 4, "nbformat_minor": 5}'])
+def test_a_file_that_is_no_notebook_is_named(content, tmp_path):
+    path = tmp_path / "03_some.ipynb"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"03_some\.ipynb is no notebook: ") as caught:
+        notebooks.declared_parameters(path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -383,6 +448,17 @@ def test_tutorial_names_what_there_is(course, tmp_path):
     assert tutorial.find_profile("tiny", folder) == tutorial.find_profile(str(profile), folder) == profile
     with pytest.raises(ValueError, match=r"no profile 'huge'.*: tiny"):
         tutorial.find_profile("huge", folder)
+    with pytest.raises(ValueError, match=f"{tmp_path} is a folder, not a profile"):
+        tutorial.find_profile(str(tmp_path), folder)
+
+
+def test_a_profile_is_looked_for_from_where_the_reader_stands_and_then_below_the_project(course, tmp_path, monkeypatch):
+    folder, _, _ = course
+    mine = write_profile(tmp_path / "mine.yaml", "steps: 2\n")
+    monkeypatch.chdir(tmp_path)
+    assert tutorial.find_profile("mine.yaml", folder).samefile(mine)
+    teach = PROJECT_ROOT / "notebooks" / "profiles" / "teach.yaml"
+    assert tutorial.find_profile("notebooks/profiles/teach.yaml", folder) == teach
 
 
 @pytest.mark.parametrize(
@@ -418,9 +494,22 @@ def test_two_notebooks_of_one_number_are_named(tmp_path):
         tutorial.find_notebooks(tmp_path)
 
 
+def test_a_notebook_that_a_reader_adds_stops_no_command(tmp_path, monkeypatch):
+    """Without a parameters cell, or two of one number: every command with a profile broke."""
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", tmp_path)
+    page = write_notebook(tmp_path / "03_fine_tuning.ipynb", parameters="steps = 1")
+    for name in ("08_x.ipynb", "08_y.ipynb", "03_mine.ipynb"):
+        write_notebook(tmp_path / name, "1", parameters=None)
+    profile = write_profile(tmp_path / "p.yaml", "steps: 2\n")
+    assert notebooks.pages_in(tmp_path) == {"03": page}
+    assert tutorial.find_notebooks(tmp_path) == [page]
+    assert checked_parameters(page, profile, {"data_dir": str(tmp_path)}) == {"steps": 2, "data_dir": str(tmp_path)}
+    assert run.find_notebook("08_x", tmp_path) == tmp_path / "08_x.ipynb"
+
+
 def test_the_tutorial_says_which_copies_it_leaves_out(course, tmp_path, monkeypatch, capsys):
     folder, profile, _ = course
-    monkeypatch.setitem(execution.MODELS, "00_first", StartHere)
+    monkeypatch.setitem(notebooks.MODELS, "00_first", StartHere)
     write_notebook(folder / "00_mine.ipynb", "print('copy')", parameters="steps = 1")
     with pytest.raises(ValueError, match="stps"):
         tutorial.run_tutorial(tutorial.find_notebooks(folder), profile, [("stps", "7")], build=tmp_path / "build")

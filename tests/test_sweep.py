@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+import torch
 import yaml
 from dask.utils import key_split
 from distributed import Client, LocalCluster, get_worker
@@ -20,6 +21,7 @@ from riskmap.pages.sweep_links import linked_table
 from riskmap.pages.sweep_table import (
     by_other_parameters,
     effect_of,
+    measures_of,
     ranking,
     read_jobs,
     read_table,
@@ -30,8 +32,9 @@ from riskmap.pages.sweep_table import (
 from riskmap.project.files import read_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun import sweep
-from riskmap.rerun.execution import sidecar_of
+from riskmap.rerun.execution import record_of
 from riskmap.rerun.sweep_jobs import Job, jobs_of, read_sweep
+from riskmap.rerun.sweep_summary import write_summary
 
 SWEEPS = sorted((PROJECT_ROOT / "sweeps").glob("*.yaml"))
 PARAMETERS = 'rate = 1.0\nseed = 0\nfolder = ""'
@@ -93,7 +96,7 @@ def test_chain_runs_what_is_shared_once(tmp_path):
         ({"notebooks": ["99"]}, "no notebook '99'"),
         ({"notebooks": ["01"], "grid": {"source_step": [1]}}, "did you mean 'source_steps'"),
         ({"notebooks": ["01"], "grid": {"source_steps": [1, 0]}}, "source_steps must be at least 1, got 0"),
-        ({"notebooks": ["01"], "grid": {"source_steps": []}}, "an empty list runs nothing"),
+        ({"notebooks": ["01"], "grid": {"source_steps": []}}, "an empty list makes no job"),
         ({"notebooks": ["01"], "zip": {"source_steps": [1], "source_seed": [1, 2]}}, "must have one length"),
         ({"notebooks": ["01"], "grid": {"source_seed": [1]}, "zip": {"source_seed": [1]}}, "one of parameters, grid"),
         ({"notebooks": ["01"], "time_limit": 0}, "time_limit: "),
@@ -103,6 +106,17 @@ def test_wrong_sweep_is_refused_before_anything_runs(content, message, tmp_path)
     path = write_sweep(tmp_path / "s.yaml", **content)
     with pytest.raises(ValueError, match=message):
         jobs_of(read_sweep(path), tmp_path, {"data_dir": str(tmp_path)})
+
+
+def test_this_machine_must_have_the_device_unless_others_do_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sweep, "prepare_cohorts", lambda values: 1 / 0)
+    given = {"device": "cuda:0", "data_dir": str(tmp_path)}
+    path = write_sweep(tmp_path / "s.yaml", notebooks=["01"], parameters=given)
+    with pytest.raises(ValueError, match="torch sees no CUDA GPU here"):
+        sweep.run_sweep(path, tmp_path / "out")
+    with pytest.raises(ZeroDivisionError):
+        sweep.run_sweep(path, tmp_path / "out", scheduler="tcp://elsewhere:1")
 
 
 @pytest.mark.parametrize("workers", ["-1", "0", "two"])
@@ -133,6 +147,48 @@ def small_table(**more) -> pd.DataFrame:
         for source in ("T1", "T2") for rate in (0.1, 0.2) for arm in ("scratch", "fine_tune") for seed in (0, 1)
     ]  # fmt: skip
     return pd.DataFrame(rows).assign(**more)
+
+
+def two_settings(**other) -> pd.DataFrame:
+    """The small table with a second comparison in each notebook, 0.5 better and different in ``other``."""
+    first = small_table(steps=4, shots=3, patient="a", run=range(16))
+    second = first.assign(**{"dice": first["dice"] + 0.5, "run": range(16, 32), **other})
+    return pd.concat([first, second], ignore_index=True)
+
+
+def test_runs_of_other_steps_are_groups_of_their_own():
+    """They were averaged, as if more steps were another patient."""
+    table = two_settings(steps=8)
+    alone = effect_of(small_table(), "rate", "dice").set_index(["group", "value"])["mean"]
+    effect = effect_of(table, "rate", "dice").set_index(["group", "value"])["mean"]
+    assert len(effect) == 2 * len(alone)
+    for (arm, value), mean in alone.items():
+        assert effect[f"{arm}, 4 steps", value] == pytest.approx(mean)
+        assert effect[f"{arm}, 8 steps", value] == pytest.approx(mean + 0.5)
+    assert set(winners(table, "rate", "dice")["group"]) == {
+        f"{a}, {s} steps" for a in alone.index.levels[0] for s in (4, 8)
+    }
+    assert len(ranking(table, "dice")) == 2 * len(ranking(small_table(), "dice"))
+    labels = [text.get_text() for text in draw_effect(table, "rate", "dice").legends[0].get_texts()]
+    assert "scratch, 8 steps" in labels
+
+
+def test_runs_that_no_column_tells_apart_are_not_averaged(tmp_path):
+    """Two versions of an arm with one name, or another precision."""
+    with pytest.raises(ValueError, match=r"several runs of fine_tune, scratch with the same pair, steps and seed"):
+        effect_of(two_settings(), "rate", "dice")
+    # patients of one run, and what one notebook measured with several numbers of patients, still are
+    effect_of(two_settings(patient="b", run=range(16)), "rate", "dice")
+    effect_of(two_settings(shots=1), "rate", "dice")
+    page = write_summary("s", two_settings().assign(job="j"), ["rate"], {}, tmp_path).read_text(encoding="utf-8")
+    assert "No figure of dice against rate: several runs of fine_tune, scratch" in page
+
+
+def test_what_tells_runs_apart_is_no_measure():
+    table = two_settings(steps=8)
+    assert measures_of(table) == ["dice"]
+    assert "steps" in sample_rows(table)
+    assert "run" not in sample_rows(table)
 
 
 def test_winners_count_the_seeds_that_agree():
@@ -200,6 +256,8 @@ def test_published_sweep_is_what_its_file_says(tmp_path):
     table = read_table(published)
     assert set(table["job"]) == set(jobs["job"])
     assert varied(table) == ["learning_rate", "source"]
+    assert not {"steps", "run"} & set(table.columns), "of before runs were named; it is still read"
+    assert set(effect_of(table, "learning_rate", "dice")["seeds"]) == {3}
 
 
 # ---- one machine as a cluster
@@ -282,7 +340,7 @@ def test_interrupt_and_kill_lose_only_what_was_in_progress(tmp_path):
         return [*out.glob("notebooks/*.ipynb.json")]
 
     def call_until(count: int, stop) -> tuple[int, str]:
-        """Start the sweep in a group of its own, stop it when so many runs are finished, and wait for its processes."""
+        """Start the sweep in a group of its own, stop it when so many jobs are finished, and wait for its processes."""
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             # a shell starts what runs behind it with Ctrl-C ignored, and children keep that
@@ -308,7 +366,7 @@ def test_interrupt_and_kill_lose_only_what_was_in_progress(tmp_path):
     missing = 6 - len(finished())
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"6 runs, {missing} to make" in done.stdout
+    assert f"6 jobs, {missing} to do" in done.stdout
     assert all(path.read_bytes() == content for path, content in kept.items()), "finished runs are left alone"
     assert sorted(read_table(out)["seed"]) == list(range(6))
     assert len([*marks.glob("0_*")]) >= 2, "the retry made it"
@@ -367,12 +425,12 @@ def test_cluster_loses_a_worker_and_finishes_all_others(tmp_path):
         assert started <= 24 + 1, "a killed worker costs the run in progress, no other"
         # a second call runs only what is missing
         for each in jobs:
-            assert sidecar_of(out / each["executed"]).is_file() == (each["failed"] is None)
+            assert record_of(out / each["executed"]).is_file() == (each["failed"] is None)
         again = subprocess.run(
             [*command, "--scheduler", address, "--resume"], capture_output=True, text=True, timeout=200
         )
         assert again.returncode == 1
-        assert "24 runs, 2 to make" in again.stdout
+        assert "24 jobs, 2 to do" in again.stdout
         assert len([*marks.iterdir()]) == started + 2
     finally:
         for process in reversed(processes):

@@ -1,11 +1,10 @@
-"""Run a notebook with checked parameters, and mark the finished run so that it need not be repeated."""
+"""Execute a notebook with checked parameters, and mark the finished re-run so that it need not be repeated."""
 
-import ast
 import hashlib
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,17 +19,12 @@ from jupyter_client.provisioning import LocalProvisioner
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from riskmap.data.cohort import Cohort
-from riskmap.data.simulated import has_cohort
 from riskmap.pages.measurements import kept_measurements
-from riskmap.pages.page import Parameters
-from riskmap.pages.parameters import MODELS, model_of
-from riskmap.pages.values import require_known
 from riskmap.project.files import read_json, sha256_of_file, write_json
 from riskmap.project.machine import git_revision, versions
-from riskmap.project.paths import PROJECT_ROOT, resolve
-from riskmap.project.yaml_files import read_mapping
+from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun.memory import PeakMemory
+from riskmap.rerun.notebooks import checked_parameters, page_of
 
 Progress = Callable[[int, int], None]
 
@@ -57,90 +51,21 @@ class CurrentInterpreter(AsyncKernelManager):
         return KernelSpec(**get_kernel_dict(), env={"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
 
 
-def pages_in(folder: Path) -> dict[str, Path]:
-    """Return the pages of a folder by their number, such as "03".
-
-    A copy that a reader has made of a page (03_mine.ipynb, or 03_fine_tuning-Copy1.ipynb) is no page: it is run by its
-    name or its path, and takes no page's place.
-
-    Raises:
-        ValueError: several notebooks have one number, and none of them or more than one is a page of the tutorial.
-    """
-    by_number: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
-        by_number.setdefault(path.name[:2], []).append(path)
-    pages = {}
-    for number, paths in by_number.items():
-        known = [path for path in paths if path.stem in MODELS] if len(paths) > 1 else paths
-        if len(known) != 1:
-            raise ValueError(f"{', '.join(path.name for path in paths)} have one number; rename all but one of them")
-        pages[number] = known[0]
-    return pages
-
-
-def declared_parameters(notebook: Path) -> dict[str, Any]:
-    """Return the names and defaults in a notebook's cell tagged ``parameters``.
-
-    Raises:
-        ValueError: when the notebook has no such cell, or a default is not a plain literal.
-    """
-    content = nbformat.read(notebook, as_version=4)
-    if not any("parameters" in cell.metadata.get("tags", []) for cell in content.cells):
-        raise ValueError(f"{notebook} has no cell tagged 'parameters'")
-    declared = {}
-    for name, found in papermill.inspect_notebook(notebook).items():
-        try:
-            declared[name] = ast.literal_eval(found["default"])
-        except (ValueError, SyntaxError) as error:
-            raise ValueError(f"{notebook}: {name} = {found['default']} is not a plain literal") from error
-    return declared
-
-
-def read_profile(profile: Path, notebooks: Iterable[Path]) -> dict[str, Any]:
-    """Read a YAML file of parameter values; each name must be declared by at least one of ``notebooks``."""
-    values = read_mapping(Path(profile))
-    known = {name for notebook in notebooks for name in declared_parameters(notebook)}
-    for name in values:
-        require_known(name, known, f"{profile} (no notebook declares it)")
-    return values
-
-
-def parameters_model(notebook: Path) -> type[Parameters]:
-    """Return the model of a notebook's parameters."""
-    return model_of(notebook, declared_parameters(notebook))
-
-
-def checked_parameters(notebook: Path, profile: Path | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a notebook is run with: those values of the profile that it declares, then ``parameters``.
-
-    Raises:
-        ParameterError: for a name that is not declared, a wrong type or range, or values that do not go together.
-    """
-    model = parameters_model(notebook)
-    values = {}
-    if profile is not None:
-        neighbours = {notebook, *pages_in(notebook.parent).values()}
-        values = {n: v for n, v in read_profile(profile, sorted(neighbours)).items() if n in model.model_fields}
-    values |= parameters
-    model.checked(values, notebook.name)
-    return values
-
-
-def sidecar_of(output: Path) -> Path:
-    """Return the path of the record that marks a finished run."""
+def record_of(output: Path) -> Path:
+    """Return the path of the record that marks a finished re-run."""
     return output.with_name(output.name + ".json")
 
 
 def failed_path(output: Path) -> Path:
-    """Return where the notebook of a failed run is kept."""
+    """Return where the notebook of a failed re-run is kept."""
     return output.with_suffix(".failed.ipynb")
 
 
 def is_finished(notebook: Path, output: Path, profile: Path | None, parameters: Mapping[str, Any]) -> bool:
-    """Tell whether ``output`` is a finished run of this very notebook, package and set of parameters."""
-    if not (output.is_file() and sidecar_of(output).is_file()):
+    """Tell whether ``output`` is a finished re-run of this very notebook, parameters, inputs and package."""
+    if not (output.is_file() and record_of(output).is_file()):
         return False
-    record = read_json(sidecar_of(output))
+    record = read_json(record_of(output))
     wanted = _identity(notebook, checked_parameters(notebook, profile, parameters))
     return all(record.get(key) == value for key, value in wanted.items())
 
@@ -158,7 +83,7 @@ def execute_notebook(
 
     Args:
         notebook: the notebook to run; it is not changed.
-        output: the executed copy. ``<output>.json`` is written last and marks a finished run.
+        output: the executed copy. ``<output>.json`` is written last and marks a finished re-run.
         profile: YAML file of values for all notebooks; this one gets those that it declares.
         parameters: values for this notebook; they win over the profile.
         timeout: seconds that one cell may take; None: as long as it needs.
@@ -166,17 +91,19 @@ def execute_notebook(
         time_limit: seconds that the whole notebook may take; None: as long as it needs.
 
     Returns:
-        The content of the sidecar file.
+        The content of the record, the file beside the output.
 
     Raises:
-        ValueError: parameters that are not declared or of another type; nothing is run.
+        ValueError: parameters that are not declared, of another type, or not for this machine; nothing is run.
         NotebookError: a cell failed or took too long; the notebook so far is kept as ``*.failed.ipynb``.
     """
     notebook, output = Path(notebook).resolve(), Path(output).resolve()
     values = checked_parameters(notebook, profile, parameters or {})
+    page = page_of(notebook, values)
+    page.check_machine()
     record = _identity(notebook, values)
     output.parent.mkdir(parents=True, exist_ok=True)
-    for stale in (sidecar_of(output), failed_path(output)):
+    for stale in (record_of(output), failed_path(output)):
         stale.unlink(missing_ok=True)
     started = time.monotonic()
     # papermill saves after every cell, so it works in a folder of its own and only a whole run leaves it
@@ -186,7 +113,8 @@ def execute_notebook(
         _clean_metadata(temporary)
         temporary.replace(output)
     record |= {
-        "data": _data_of(notebook, values),  # a default cohort is there only now
+        # what the page has made for itself, such as a default cohort, is there only now
+        "inputs": page.input_digests() | record["inputs"],
         "results": kept_measurements(output),
         "versions": versions(),
         "git_revision": git_revision(),
@@ -195,7 +123,7 @@ def execute_notebook(
         "peak_memory_mb": memory,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_json(sidecar_of(output), record)
+    write_json(record_of(output), record)
     return record
 
 
@@ -281,7 +209,7 @@ def _reason(error: Exception, limits: Limits) -> str:
 
 
 def _clean_metadata(path: Path) -> None:
-    """Take out what papermill and nbclient note about paths and times; the sidecar holds what matters."""
+    """Take out what papermill and nbclient note about paths and times; the record holds what matters."""
     content = nbformat.read(path, as_version=4)
     content.metadata.pop("papermill", None)
     for cell in content.cells:
@@ -291,28 +219,14 @@ def _clean_metadata(path: Path) -> None:
 
 
 def _identity(notebook: Path, values: dict[str, Any]) -> dict[str, Any]:
-    """Return what makes two runs the same: notebook, parameters, the package's source and the data."""
+    """Return what makes two re-runs the same: notebook, parameters, the package's source and what the page reads."""
     return {
         "notebook": notebook.name,
         "notebook_sha256": sha256_of_file(notebook),
         "parameters": values,
         "package_sha256": package_digest(PROJECT_ROOT),
-        "data": _data_of(notebook, values),
+        "inputs": page_of(notebook, values).input_digests(),
     }
-
-
-def _data_of(notebook: Path, values: Mapping[str, Any]) -> dict[str, str] | None:
-    """Return what a notebook reads and its hash: a cohort or the table of a sweep; None where there is none (yet)."""
-    declared = {**declared_parameters(notebook), **values}
-    if "sweep_dir" in declared:
-        table = resolve(declared["sweep_dir"]) / "table.csv"
-        return {"sweep": declared["sweep_dir"], "digest": sha256_of_file(table)} if table.is_file() else None
-    if not {"cohort", "data_dir"} <= set(declared):
-        return None
-    name, data_dir = declared["cohort"], declared["data_dir"]
-    if not has_cohort(name, data_dir):
-        return None
-    return {"cohort": name, "digest": Cohort.open(resolve(data_dir) / "prepared" / name).digest}
 
 
 def package_digest(root: Path) -> str:

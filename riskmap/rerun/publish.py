@@ -24,7 +24,7 @@ from riskmap.project.commands import exit_status, positive
 from riskmap.project.files import atomic_path, digest_of, read_json, write_json
 from riskmap.project.machine import processor_name
 from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, RESULTS, resolve
-from riskmap.rerun.execution import checked_parameters
+from riskmap.rerun.notebooks import checked_parameters
 from riskmap.rerun.tutorial import PROFILE, find_profile
 from riskmap.training.runs import missing_runs
 

@@ -12,7 +12,8 @@ from riskmap.project.choices import unknown
 from riskmap.project.commands import exit_status
 from riskmap.project.files import digest_of
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.rerun.execution import checked_parameters, declared_parameters, pages_in, parameters_model, sidecar_of
+from riskmap.rerun.execution import record_of
+from riskmap.rerun.notebooks import checked_parameters, declared_parameters, page_of, pages_in, parameters_model
 from riskmap.rerun.tutorial import NOTEBOOKS, find_profile, prepare_cohorts, result_texts, run_notebook
 
 OUTPUTS = PROJECT_ROOT / "build" / "reruns"
@@ -46,10 +47,14 @@ def output_name(notebook: Path, profile: Path | None, given: Mapping[str, Any], 
 def prepare(notebook: Path, profile: Path | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Check what a notebook is given, make its default cohort when that is missing, and check against the cohort.
 
+    Returns:
+        The values that the notebook is run with.
+
     Raises:
-        ParameterError: a name or a value that does not fit.
+        ParameterError: a name or a value that does not fit the notebook, this machine or the cohort.
     """
     values = checked_parameters(notebook, profile, parameters)
+    page_of(notebook, values).check_machine()
     prepare_cohorts([declared_parameters(notebook) | values])
     return checked_parameters(notebook, profile, parameters)
 
@@ -75,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run_notebook(notebook, output, profile, given, options.timeout, options.force)
         for text in result_texts(output):
             print(f"\n{text}")
-        print(f"\nNotebook: {output}\nRecord:   {sidecar_of(output)}")
+        print(f"\nNotebook: {output}\nRecord:   {record_of(output)}")
         return 0
 
     return exit_status(work, "finished training runs are kept")

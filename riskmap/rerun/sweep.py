@@ -18,7 +18,8 @@ from riskmap.project.commands import exit_status, positive
 from riskmap.project.files import write_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.project.progress import progress_bar
-from riskmap.rerun.execution import declared_parameters, sidecar_of
+from riskmap.rerun.execution import record_of
+from riskmap.rerun.notebooks import declared_parameters, page_of
 from riskmap.rerun.sweep_jobs import Job, Sweep, jobs_of, read_sweep, run_job
 from riskmap.rerun.tutorial import prepare_cohorts
 
@@ -39,7 +40,7 @@ def run_jobs(jobs: Sequence[Job], client: Client, sweep: Sweep, threads: int) ->
     try:
         for job in jobs:
             needed = [futures[name] for name in job.needs if name in futures]
-            # the first part of a key tells Dask what takes equally long: only then does an idle worker take a run over
+            # the first part of a key tells Dask what takes equally long: only then does an idle worker take a job over
             key = (job.notebook.stem, job.name)
             futures[job.name] = client.submit(
                 run_job, job, sweep.time_limit, threads, *needed, key=key, retries=sweep.retries, pure=False
@@ -47,7 +48,7 @@ def run_jobs(jobs: Sequence[Job], client: Client, sweep: Sweep, threads: int) ->
         names = {future.key: name for name, future in futures.items()}
         failed: dict[str, str] = {}
         done = as_completed(list(futures.values()))
-        for future in progress_bar(done, "sweep", total=len(futures), unit="run", shown=bool(futures)):
+        for future in progress_bar(done, "sweep", total=len(futures), unit="job", shown=bool(futures)):
             if future.status != "finished":
                 failed[names[future.key]] = str(future.exception()) if future.status == "error" else future.status
                 tqdm.write(f"failed: {names[future.key]}")
@@ -57,7 +58,7 @@ def run_jobs(jobs: Sequence[Job], client: Client, sweep: Sweep, threads: int) ->
     for job in jobs:
         lost = [name for name in job.needs if name in failed]
         if lost and job.name in failed:
-            failed[job.name] = f"not run, since {lost[0]} failed"
+            failed[job.name] = f"not started, since {lost[0]} failed"
     return failed
 
 
@@ -77,7 +78,7 @@ def run_sweep(
         given: texts of parameters from the command line.
         scheduler: address of a running Dask scheduler; without one, workers start on this machine.
         workers: how many of them; as many as there are cores, or jobs.
-        resume: whether finished runs are left as they are.
+        resume: whether finished jobs are left as they are.
 
     Raises:
         ValueError: the sweep, a name or a value does not fit; nothing has been run.
@@ -85,13 +86,16 @@ def run_sweep(
     sweep = read_sweep(path)
     folder = (folder or OUTPUTS / path.stem).resolve()
     jobs = jobs_of(sweep, folder, given or {})
+    if scheduler is None:  # else the workers' machines decide, which may have what this one lacks
+        for job in jobs:
+            page_of(job.notebook, job.values).check_machine()
     prepare_cohorts(declared_parameters(job.notebook) | job.values for job in jobs)
     jobs = jobs_of(sweep, folder, given or {})  # and whether the cohorts have what is asked of them
     if not resume:
         for job in jobs:
-            sidecar_of(job.output).unlink(missing_ok=True)
+            record_of(job.output).unlink(missing_ok=True)
     missing = [job for job in jobs if not job.finished()]
-    print(f"{path.stem}: {len(jobs)} runs, {len(missing)} to make", flush=True)
+    print(f"{path.stem}: {len(jobs)} jobs, {len(missing)} to do", flush=True)
     failed: dict[str, str] = {}
     if missing:
         with ExitStack() as stack:
@@ -111,7 +115,7 @@ def _connect(stack: ExitStack, scheduler: str | None, workers: int) -> tuple[Cli
         return stack.enter_context(Client(scheduler, timeout=30)), 1
     # a worker would log every failure with its traceback into the bar; the message comes at the end
     quiet = {"distributed.nanny.pre-spawn-environ.DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
-    # no run waits behind another while a worker is idle
+    # no job waits behind another while a worker is idle
     one_each = {"distributed.scheduler.worker-saturation": 1.0}
     stack.enter_context(dask.config.set(quiet | one_each))
     # the kernels are processes of their own: a limit on a worker's memory would not see theirs
@@ -147,14 +151,14 @@ def _entry(job: Job, folder: Path, failed: Mapping[str, str]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sweep from the command line; the exit status is 0 when every run is finished."""
+    """Run a sweep from the command line; the exit status is 0 when every job is finished."""
     parser = argparse.ArgumentParser(prog="python -m riskmap sweep", description=__doc__)
     parser.add_argument("sweep", type=Path, help="YAML file: notebooks, profile, parameters, grid, zip, time_limit")
     parser.add_argument("-o", "--out", type=Path, help="folder of the results (build/sweeps/NAME)")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     parser.add_argument("--scheduler", metavar="ADDRESS", help="use this running Dask cluster: tcp://host:8786")
     parser.add_argument("--workers", type=positive, help="processes on this machine (as many as cores)")
-    parser.add_argument("--resume", action="store_true", help="skip the runs that are finished")
+    parser.add_argument("--resume", action="store_true", help="skip the jobs that are finished")
     options = parser.parse_args(arguments)
     folder = (options.out or OUTPUTS / options.sweep.stem).resolve()
 

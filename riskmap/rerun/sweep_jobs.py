@@ -1,4 +1,4 @@
-"""What a sweep runs: a YAML file of parameters to combine, and the jobs that come of it."""
+"""What a sweep re-runs: a YAML file of parameters to combine, and the jobs that come of it."""
 
 import os
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ from riskmap.pages.values import parse_text, require_known
 from riskmap.project.files import digest_of
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.project.yaml_files import read_yaml
-from riskmap.rerun.execution import checked_parameters, execute_notebook, is_finished, parameters_model
+from riskmap.rerun.execution import execute_notebook, is_finished
+from riskmap.rerun.notebooks import checked_parameters, parameters_model
 from riskmap.rerun.run import find_notebook
 from riskmap.rerun.tutorial import NOTEBOOKS, find_profile
 
@@ -23,15 +24,15 @@ Points = dict[str, list[Any]]
 class Sweep(BaseModel):
     """The content of a sweep's file.
 
-    Every combination of ``grid`` is run with every row of ``zip`` (lists of one length, taken side by side); the
-    notebooks of a chain run one after another, each with those parameters that it declares.
+    Every combination of ``grid`` is a job with every row of ``zip`` (lists of one length, taken side by side); the
+    notebooks of a chain follow one another, each with those parameters that it declares.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     notebooks: list[str] = Field(min_length=1, description="numbers, names or paths, in the order of the chain")
     profile: str | None = Field(None, description="smoke, teach, or the path of a YAML file")
-    parameters: dict[str, Any] = Field({}, description="values for every run; they win over the profile")
+    parameters: dict[str, Any] = Field({}, description="values for every job; they win over the profile")
     grid: Points = Field({}, description="lists to combine")
     zip: Points = Field({}, description="lists of one length, taken side by side")
     time_limit: float = Field(3600, gt=0, description="seconds that one notebook may take")
@@ -44,7 +45,7 @@ class Sweep(BaseModel):
             raise ValueError(f"the lists of zip must have one length, got {lengths}")
         empty = [name for name, values in {**self.grid, **self.zip}.items() if not values]
         if empty:
-            raise ValueError(f"{', '.join(empty)}: an empty list runs nothing")
+            raise ValueError(f"{', '.join(empty)}: an empty list makes no job")
         places = [*self.grid, *self.zip, *self.parameters]
         twice = sorted({name for name in places if places.count(name) > 1})
         if twice:
@@ -53,7 +54,7 @@ class Sweep(BaseModel):
 
     @property
     def swept(self) -> list[str]:
-        """The names of the parameters that differ between runs."""
+        """The names of the parameters that differ between jobs."""
         return [*self.grid, *self.zip]
 
     def points(self) -> list[dict[str, Any]]:
@@ -84,7 +85,7 @@ class Job:
     output: Path
 
     def finished(self) -> bool:
-        """Tell whether its record is there and belongs to the present notebook, parameters, data and package."""
+        """Tell whether its record is there, and of the same notebook, parameters, package and data as now."""
         return is_finished(self.notebook, self.output, None, self.values)
 
 
@@ -123,7 +124,7 @@ def jobs_of(sweep: Sweep, folder: Path, given: Mapping[str, str]) -> list[Job]:
         for notebook in chain:
             fields = models[notebook].model_fields
             texts = {name: parse_text(name, text, models[notebook]) for name, text in given.items() if name in fields}
-            # runs side by side are the sweep's own affair
+            # what goes on side by side is the sweep's own affair
             wanted = {"jobs": 1, **sweep.parameters, **texts, **point}
             values = checked_parameters(notebook, profile, {n: v for n, v in wanted.items() if n in fields})
             # the place of the project must not count, or a sweep's names would differ between machines

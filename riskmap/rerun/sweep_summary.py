@@ -15,7 +15,7 @@ from riskmap.pages.sweep_figures import draw_effect
 from riskmap.pages.sweep_links import linked_table
 from riskmap.pages.sweep_table import PREFIX, measures_of, ranking, varied
 from riskmap.project.files import atomic_path, read_json
-from riskmap.rerun.execution import sidecar_of
+from riskmap.rerun.execution import record_of
 from riskmap.rerun.html_pages import STYLE
 from riskmap.rerun.sweep_jobs import Job
 
@@ -28,7 +28,7 @@ def write_table(jobs: Iterable[Job], folder: Path) -> pd.DataFrame:
     """
     rows = []
     for job in jobs:
-        record = read_json(sidecar_of(job.output))
+        record = read_json(record_of(job.output))
         first: dict[str, Any] = {"job": job.name, "notebook": job.notebook.stem}
         first["executed"] = job.output.relative_to(folder).as_posix()
         first["seconds"] = record["duration_seconds"]
@@ -46,7 +46,7 @@ def write_summary(
     title: str, table: pd.DataFrame, swept: Sequence[str], failed: Mapping[str, str], folder: Path
 ) -> Path:
     """Write ``summary.html``: what failed, a figure per varied parameter and measure, and links to the notebooks."""
-    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{table['job'].nunique()} finished runs, {len(failed)} failed; "]
+    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{table['job'].nunique()} finished jobs, {len(failed)} failed; "]
     parts.append(f"varied: {html.escape(', '.join(swept) or 'nothing')}.</p>")
     if failed:
         items = [f"<dt>{html.escape(n)}</dt><dd><pre>{html.escape(text)}</pre></dd>" for n, text in failed.items()]
@@ -55,8 +55,7 @@ def write_summary(
         parts.append(f"<h2>{html.escape(measure)}</h2>")
         for parameter in varied(table):
             if table.loc[table[measure].notna(), PREFIX + parameter].nunique() > 1:
-                picture = _picture(draw_effect(table, parameter, measure))
-                parts.append(f'<p><img alt="{measure} against {html.escape(parameter)}" src="{picture}"></p>')
+                parts.append(_effect(table, parameter, measure))
         parts.append(linked_table(ranking(table, measure), folder, folder))
     if not measures_of(table):
         parts.append(linked_table(table, folder, folder))
@@ -76,6 +75,15 @@ main.sweep table { border-collapse: collapse; font-size: 13px; }
 main.sweep th, main.sweep td { padding: 3px 10px; border-bottom: 1px solid #ddd; text-align: right; }
 main.sweep img { max-width: 100%; } main.sweep pre { white-space: pre-wrap; }
 """
+
+
+def _effect(table: pd.DataFrame, parameter: str, measure: str) -> str:
+    """Return the figure of a parameter's effect, or why there is none: the table is there all the same."""
+    try:
+        picture = _picture(draw_effect(table, parameter, measure))
+    except ValueError as error:
+        return f"<p>No figure of {html.escape(measure)} against {html.escape(parameter)}: {html.escape(str(error))}</p>"
+    return f'<p><img alt="{html.escape(measure)} against {html.escape(parameter)}" src="{picture}"></p>'
 
 
 def _picture(figure: Figure) -> str:

@@ -14,17 +14,17 @@ from riskmap.data.simulated import ensure_cohort
 from riskmap.pages.values import parse_text, require_known
 from riskmap.project.choices import unknown
 from riskmap.project.commands import exit_status
-from riskmap.project.paths import BUILD, NOTEBOOKS
-from riskmap.rerun.execution import (
+from riskmap.project.paths import BUILD, NOTEBOOKS, resolve
+from riskmap.rerun.execution import execute_notebook, is_finished
+from riskmap.rerun.html_pages import export_all
+from riskmap.rerun.notebooks import (
     checked_parameters,
     declared_parameters,
-    execute_notebook,
-    is_finished,
+    page_of,
     pages_in,
     parameters_model,
     read_profile,
 )
-from riskmap.rerun.html_pages import export_all
 
 PROFILE = "teach"
 
@@ -41,12 +41,19 @@ def find_notebooks(folder: Path, numbers: Sequence[str] | None = None) -> list[P
 
 
 def find_profile(name: str, folder: Path) -> Path:
-    """Return the file of a profile, given by name (``teach``) or as a path to a YAML file."""
+    """Return the file of a profile, given by name (``teach``) or as a path to a YAML file.
+
+    A path is tried from where the reader stands, then below the project's root.
+
+    Raises:
+        ValueError: there is none; the message names the nearest.
+    """
     named = folder / "profiles" / f"{name}.yaml"
-    if named.is_file():
-        return named
-    if Path(name).is_file():
-        return Path(name)
+    for path in (named, Path(name), resolve(name)):
+        if path.is_file():
+            return path
+    if Path(name).is_dir():
+        raise ValueError(f"{name} is a folder, not a profile: give the path of a YAML file")
     known = sorted(path.stem for path in named.parent.glob("*.yaml"))
     raise ValueError(unknown(f"no profile {name!r}", known, name, "Give the path of a YAML file, or one of"))
 
@@ -85,7 +92,7 @@ def run_notebook(
     timeout: float | None,
     force: bool,
 ) -> None:
-    """Run one notebook with a bar of its cells, unless a finished run of the very same thing is there."""
+    """Run one notebook with a bar of its cells, unless a finished re-run of the very same thing is there."""
     if not force and is_finished(notebook, output, profile, parameters):
         print(f"{notebook.stem}: already done (--force runs it again)")
         return
@@ -126,7 +133,10 @@ def run_tutorial(
         print(f"{copy.name} is no page of the tutorial and is left out; python -m riskmap run {copy.stem} runs it")
     read_profile(profile, siblings)
     parameters = share_parameters(notebooks, given)
-    prepare_cohorts(declared_parameters(n) | checked_parameters(n, profile, parameters[n]) for n in notebooks)
+    values = {notebook: checked_parameters(notebook, profile, parameters[notebook]) for notebook in notebooks}
+    for notebook in notebooks:
+        page_of(notebook, values[notebook]).check_machine()
+    prepare_cohorts(declared_parameters(notebook) | values[notebook] for notebook in notebooks)
     outputs = {notebook: build / "notebooks" / notebook.name for notebook in siblings}
     for notebook in notebooks:
         run_notebook(notebook, outputs[notebook], profile, parameters[notebook], timeout, force)
