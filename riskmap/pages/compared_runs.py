@@ -22,7 +22,7 @@ from riskmap.training.arm import Arm
 from riskmap.training.arms import TUTORIAL_ARMS, choose_arms
 from riskmap.training.config import Setting, TransferSpec
 from riskmap.training.making import choose_patients
-from riskmap.training.runs import Run, ensure_runs
+from riskmap.training.runs import Run, Wanted, ensure_all
 
 
 class ComparedRuns:
@@ -80,6 +80,11 @@ class ComparedRuns:
         pair = (str(self.source.task), str(self.task))
         return {(arm.name, k, seed): self.setting.transfer(*pair, arm, k, seed) for seed, k, arm in cells}
 
+    @property
+    def wanted(self) -> list[Wanted]:
+        """The specification of each run, with the cohort."""
+        return [(spec, self.cohort) for spec in self.specs.values()]
+
     def run(self, jobs: int = 2) -> None:
         """Train what is missing, ``jobs`` runs side by side, and hand the scores on to a sweep.
 
@@ -90,8 +95,7 @@ class ComparedRuns:
         """
         if self.source.cohort is not self.cohort:
             raise ValueError("a source network of another cohort can be looked at, with map(), and not yet fine-tuned")
-        specs = self.specs
-        self._made = dict(zip(specs, ensure_runs(specs.values(), self.cohort, self.out_dir, jobs), strict=True))
+        self._made = dict(zip(self.specs, ensure_all(self.wanted, self.out_dir, jobs), strict=True))
         runs = self._made.values()
         names = [run.folder.name for run in runs for _ in run.record["results"]["patients"]]
         keep_measurements(self.scores.assign(run=names))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from IPython.display import Markdown
 
     from riskmap.training.config import Setting
+    from riskmap.training.runs import Wanted
 
 # papermill writes this line above the values that it puts into a notebook
 INJECTED_MARK = "# Parameters"
@@ -101,6 +102,14 @@ class Parameters(BaseModel):
             folder = resolve(self.sweep_dir)
             found |= digests_of(folder / name for name in ("table.parquet", "table.csv", "sweep.json"))
         return found
+
+    def runs_needed(self) -> "list[Wanted]":
+        """Return the runs that the page will ask for, each with its cohort, which is opened, or made, for it.
+
+        Here is what is known beforehand. What a page trains on data that it prepares itself, or with an arm that is
+        written in one of its cells, it makes when it gets there.
+        """
+        return []
 
     def check_machine(self) -> None:
         """Check what the machine that runs the page decides, such as its GPU."""

@@ -1,8 +1,8 @@
 """What each page of the tutorial can be given: one model per notebook, of knobs that are declared once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import create_model
 
@@ -34,6 +34,10 @@ from riskmap.pages.values import ParameterError
 from riskmap.project.files import digest_of_folder
 from riskmap.project.paths import NOTEBOOKS, RESULTS, resolve
 
+if TYPE_CHECKING:
+    from riskmap.pages.comparison import Comparison
+    from riskmap.training.runs import Wanted
+
 
 class StartHere(OnData):
     """00_start_here.ipynb."""
@@ -48,6 +52,13 @@ class StartHere(OnData):
 class SourcePretraining(WithNetwork):
     """01_source_pretraining.ipynb."""
 
+    def runs_needed(self) -> "list[Wanted]":
+        """Return the source network, and the one of a quarter of its steps that it is held against."""
+        from riskmap.pages.source import SourceNetwork  # loads torch
+
+        network = SourceNetwork(self.open_cohort(), self.source, self.setting, self.out_dir)
+        return [network.wanted, network.with_steps(1 / 4).wanted]
+
 
 class RiskMap(OnPair):
     """02_risk_map.ipynb."""
@@ -56,8 +67,33 @@ class RiskMap(OnPair):
     shots: Shots = 3
     seed: Seed = 0
 
+    def runs_needed(self) -> "list[Wanted]":
+        """Return the source network."""
+        from riskmap.pages.source import SourceNetwork  # loads torch
 
-class FineTuning(Repeated, OnPair):
+        cohort = self.open_cohort("source_cohort" if self.source_cohort else "cohort")
+        return [SourceNetwork(cohort, self.source, self.setting, self.out_dir).wanted]
+
+
+class Comparing(Repeated, WithSource):
+    """A page that compares arms."""
+
+    def comparisons(self) -> "list[Comparison]":
+        """Return what the page compares, in its order; the cohort is opened, or made."""
+        raise NotImplementedError
+
+    def runs_needed(self) -> "list[Wanted]":
+        """Return the runs of all comparisons."""
+        return [wanted for comparison in self.comparisons() for wanted in comparison.wanted]
+
+    def _comparison(self, source: str, target: str, arms: Sequence[str], shots: int | Sequence[int]) -> "Comparison":
+        from riskmap.pages.comparison import Comparison  # loads torch
+
+        given: dict[str, Any] = {"seeds": self.seeds, "setting": self.setting, "out_dir": self.out_dir}
+        return Comparison(self.open_cohort(), source, target, arms, shots=shots, **given)
+
+
+class FineTuning(Comparing, OnPair):
     """03_fine_tuning.ipynb."""
 
     second_source: SecondSource = "T2:WT"
@@ -72,8 +108,13 @@ class FineTuning(Repeated, OnPair):
         if self.arms:
             self.require_arms(self.arms)
 
+    def comparisons(self) -> "list[Comparison]":
+        """Return those of the two pairs; the reader's own arm adds one run per seed to the first."""
+        pairs = ((self.source, self.target), (self.second_source, self.second_target))
+        return [self._comparison(*pair, self.arms, self.shots) for pair in pairs]
 
-class FewShot(Repeated, OnPair):
+
+class FewShot(Comparing, OnPair):
     """04_few_shot.ipynb."""
 
     arms: Arms = ["scratch", "fine_tune", "class_balanced", "risk_map_paper"]
@@ -84,10 +125,16 @@ class FewShot(Repeated, OnPair):
         super().check_together()
         self.require_arms(self.arms)
 
+    def comparisons(self) -> "list[Comparison]":
+        """Return the one of all numbers of patients."""
+        return [self._comparison(self.source, self.target, self.arms, self.shots_list)]
 
-class WhichSourcesHurt(Repeated, WithSource):
+
+class WhichSourcesHurt(Comparing):
     """05_which_sources_hurt.ipynb."""
 
+    # of the pair that is trained on the page itself
+    live_arms: ClassVar[tuple[str, ...]] = ("scratch", "fine_tune", "risk_map_focused")
     target: Target = "T1ce:TC"
     plan: PlanName = "published"
     records_dir: RecordsFolder = "results"
@@ -97,6 +144,10 @@ class WhichSourcesHurt(Repeated, WithSource):
         """Check also that a second seed shows the churn."""
         super().check_together()
         self.require_two_seeds()
+
+    def comparisons(self) -> "list[Comparison]":
+        """Return the one that the page trains itself."""
+        return [self._comparison(self.source, self.target, self.live_arms, self.shots)]
 
     def input_digests(self) -> dict[str, str]:
         """Name also the records of the experiment."""

@@ -18,7 +18,7 @@ from riskmap.pages.measurements import keep_measurements
 from riskmap.project.paths import resolve
 from riskmap.training.config import Setting
 from riskmap.training.networks import SegmentationNetwork
-from riskmap.training.runs import Run, ensure_run
+from riskmap.training.runs import Run, Wanted, ensure_run
 
 
 class SourceNetwork:
@@ -52,7 +52,12 @@ class SourceNetwork:
     @cached_property
     def run(self) -> Run:
         """The finished run, with its record and its predictions."""
-        return ensure_run(self.setting.source(str(self.task)), self.cohort, self.out_dir)
+        return ensure_run(*self.wanted, self.out_dir)
+
+    @property
+    def wanted(self) -> Wanted:
+        """The specification of the run, and the cohort."""
+        return self.setting.source(str(self.task)), self.cohort
 
     def train(self) -> None:
         """Train the network, unless it is there, and hand its scores on to a sweep."""
