@@ -76,7 +76,7 @@ def run_step(case: Case) -> None:
     config, patches = choose_dimensions(case.spatial_dims, patch_size=96)
     network = build_network(2, config).eval()
     subjects = cohort.subjects if case.step == "statistics" else cohort.subjects[:1]
-    window = patches.size if patches else None
+    window = patches.window
     statistics = stream_statistics(network, 2, cohort, subjects, TASK, window=window, jobs=case.jobs)
     if case.step == "maps":
         out = folder / f"maps_{case.spatial_dims}d"

@@ -7,14 +7,23 @@ from torch.nn.functional import nll_loss
 from riskmap.checks import check_count
 
 
-def shuffle_within_class(weights: Tensor, labels: Tensor, seed: int) -> Tensor:
+def shuffle_within_class(weights: Tensor, labels: Tensor, seed: int, inside: Tensor | None = None) -> Tensor:
     """Permute the weights among the pixels of one class of one image: same values, other places.
 
-    Shape: weights and labels [N, 1, H, W]; the result is like weights.
+    Args:
+        weights: [N, 1, H, W].
+        labels: class indices, alike.
+        seed: of the permutation.
+        inside: where the patient is, bool, alike. Its pixels and those outside are permuted apart, since otherwise a
+            twin moves the risk of the brain into the air, where nothing can be learned: a weak twin, easily beaten.
+            None: no difference is made.
+
+    Shape: the result is like weights.
     """
     generator = torch.Generator().manual_seed(seed)
+    regions = labels.long() if inside is None else 2 * labels.long() + inside.long()
     shuffled = weights.clone().flatten(1)
-    for image, classes in zip(shuffled, labels.flatten(1), strict=True):
+    for image, classes in zip(shuffled, regions.flatten(1), strict=True):
         for index in classes.unique():
             places = torch.nonzero(classes == index).flatten()
             image[places] = image[places[torch.randperm(len(places), generator=generator)]]

@@ -1,23 +1,25 @@
 """The arms: equal scale, controls that change one thing alone, and what each baseline does to pixels and steps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from monai.losses import DiceCELoss
 
-from riskmap.data.batches import BatchSampler
 from riskmap.data.patients import SliceSet
 from riskmap.loss import RiskWeightedLoss
 from riskmap.training.arms import ARMS, get_arm
 from riskmap.training.baseline_losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights
-from riskmap.training.config import NetworkConfig, TrainingConfig
-from riskmap.training.loop import train
+from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
+from riskmap.training.loop import sampler_of, train
 from riskmap.training.networks import build_network
 from riskmap.training.strategy import Strategy
 from riskmap.training.target_data import TargetData
 from riskmap.twins import class_mean, cross_entropy_of, hard_probabilities, shuffle_within_class
 
 SMALL = NetworkConfig(channels=(4, 8))
+TRAINING = TrainingConfig(patches=PatchConfig(size=8, per_step=32), device="cpu", precision="float32")
 
 
 def brightness_network(threshold):
@@ -32,9 +34,12 @@ def data():
     images = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(1))
     labels = (images > 0.7).to(torch.uint8)
     labels[5] = 0
+    # air
+    images[..., :3] = 0
+    labels[..., :3] = 0
     slices = SliceSet(images, labels, ("a",) * 6)
     networks = {"source": brightness_network(0.6), "scratch": brightness_network(0.8)}
-    return TargetData(slices, 2, seed=0, precision="float32", **networks)
+    return TargetData(slices, 2, seed=0, training=TRAINING, **networks)
 
 
 @pytest.mark.parametrize("name", [name for name in ARMS if name not in ("focal", "top_k")])
@@ -42,17 +47,57 @@ def test_every_arm_has_the_scale_of_the_plain_loss(name, data):
     """At logits that know nothing every cross-entropy is log 2, so the arms' losses must agree on average."""
     recipe = ARMS[name].recipe(data)
     recipe.loss.dice_weight = 0.0
-    loss = recipe.loss(torch.zeros(6, 2, 16, 16), data.slices.labels.long(), recipe.weights)
-    assert loss.item() == pytest.approx(np.log(2), rel=1e-4)
+    sampler = sampler_of(TRAINING, data.slices.with_weights(recipe.weights), data.seed, recipe.places)
+    batches = [sampler.batch(step) for step in range(16)]
+    losses = [
+        recipe.loss(torch.zeros(32, 2, 8, 8), batch["label"].long(), batch.get("weight")).item() for batch in batches
+    ]
+    assert np.mean(losses) == pytest.approx(np.log(2), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in ARMS if name.endswith("_shuffled")])
+MAPS = [name for name in ARMS if name.endswith("_shuffled")]
+
+
+@pytest.mark.parametrize("name", [name for name in MAPS if "_sampled" not in name])
 def test_a_twin_has_the_values_of_its_map_at_other_places(name, data):
     of_map, of_twin = ARMS[ARMS[name].control_of].recipe(data), ARMS[name].recipe(data)
-    assert torch.allclose(of_map.weights.flatten().sort().values, of_twin.weights.flatten().sort().values)
+    # each is at mean 1 over the patches that are drawn
+    first, second = ((each.weights / each.weights.mean()).flatten().sort().values for each in (of_map, of_twin))
+    torch.testing.assert_close(first, second)
     assert not torch.equal(of_map.weights, of_twin.weights)
     assert of_map.loss.normalization == of_twin.loss.normalization
-    assert of_map.loss.cross_entropy_weight == pytest.approx(of_twin.loss.cross_entropy_weight)
+    assert of_map.loss.cross_entropy_weight == of_twin.loss.cross_entropy_weight
+
+
+@pytest.mark.parametrize("name", [name for name in MAPS if "_sampled" in name])
+def test_the_twin_of_a_sampler_draws_the_same_chances_at_other_places(name, data):
+    of_map, of_twin = ARMS[ARMS[name].control_of].recipe(data), ARMS[name].recipe(data)
+    assert of_map.weights is None
+    assert of_twin.weights is None
+    first, second = (each.places.flatten(1).sort().values for each in (of_map, of_twin))
+    torch.testing.assert_close(first, second)
+    assert not torch.equal(of_map.places, of_twin.places)
+    outside = (data.slices.labels > 0) | ~data.inside
+    assert outside.any()
+    assert not of_map.places[outside].any()
+
+
+def test_every_map_is_there_as_weights_and_as_a_sampler_each_with_its_twin():
+    for name in ("risk_map_paper", "risk_map_hardness", "risk_map", "risk_map_focused"):
+        for arm in (name, f"{name}_sampled"):
+            assert ARMS[f"{arm}_shuffled"].control_of == arm
+
+
+def test_a_fair_twin_keeps_the_patient_s_risk_in_the_patient(data):
+    labels, inside = data.slices.labels, data.inside
+    weights = torch.rand(labels.shape, generator=torch.Generator().manual_seed(2)) * inside
+    fair, weak = shuffle_within_class(weights, labels, 0, inside), shuffle_within_class(weights, labels, 0)
+    assert not fair[~inside].any()
+    assert weak[~inside].any()
+
+
+def test_one_arm_alone_starts_with_a_random_head():
+    assert [arm.name for arm in ARMS.values() if arm.head == "random"] == ["random_head"]
 
 
 def test_every_control_names_an_arm_that_is_none():
@@ -73,8 +118,10 @@ def test_shuffling_keeps_values_and_loses_places(data):
 
 
 def test_the_class_mean_leaves_one_weight_per_class(data):
+    # each is at mean 1 over the patches that are drawn
     of_map, of_mean = (
-        ARMS[name].recipe(data).weights for name in ("risk_map_hardness", "risk_map_hardness_class_mean")
+        weights / weights.mean()
+        for weights in (ARMS[f"risk_map_hardness{end}"].recipe(data).weights for end in ("", "_class_mean"))
     )
     for index in (0, 1):
         chosen = data.slices.labels == index
@@ -171,8 +218,8 @@ def weights_before_and_after(strategy, steps=4):
     network = build_network(2, SMALL)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     images = torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    sampler = BatchSampler(SliceSet(images, (images > 0.8).to(torch.uint8), ("a",) * 8), 4, seed=0)
-    config = TrainingConfig(steps=steps, batch_size=4, validations=1, device="cpu", precision="float32")
+    config = replace(TRAINING, steps=steps, averaged=0.0)
+    sampler = sampler_of(config, SliceSet(images, (images > 0.8).to(torch.uint8), ("a",) * 8), seed=0)
     train(network, sampler, RiskWeightedLoss("pixels"), config, strategy=strategy)
     return before, network.state_dict()
 

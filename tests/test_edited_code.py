@@ -20,12 +20,13 @@ from riskmap.risk import TransferRiskMap
 from riskmap.training import runs
 from riskmap.training.arm import Arm, Recipe, weighted
 from riskmap.training.arms import choose_arms, get_arm
-from riskmap.training.config import NetworkConfig, SourceSpec, TrainingConfig, TransferSpec
+from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 from riskmap.training.map_files import stream_statistics, write_risk_maps
 from riskmap.training.own_arm import arm_of
 from riskmap.training.runs import ensure_run, ensure_runs, folder_of
+from riskmap.training.specs import SourceSpec, TransferSpec
 
-SHORT = TrainingConfig(steps=2, batch_size=4, validations=1, device="cpu", precision="float32")
+SHORT = TrainingConfig(steps=2, patches=PatchConfig(size=16, per_step=4), device="cpu", precision="float32")
 SOURCE = SourceSpec("FLAIR:WT", 0, SHORT, NetworkConfig(channels=(4, 8)))
 TASK = Task("T1ce", "TC")
 

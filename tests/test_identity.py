@@ -17,12 +17,13 @@ from riskmap.project.function_code import UnknownCodeError
 from riskmap.project.package import package_code
 from riskmap.training import arms, device, runs
 from riskmap.training.arms import ARMS, get_arm
-from riskmap.training.config import NetworkConfig, SourceSpec, TrainingConfig, TransferSpec
+from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 from riskmap.training.own_arm import arm_of
 from riskmap.training.runs import ensure_run, parameters_of
 from riskmap.training.runs import folder_of as folder_in
+from riskmap.training.specs import SourceSpec, TransferSpec
 
-SHORT = TrainingConfig(steps=2, batch_size=4, validations=1, device="cpu", precision="float32")
+SHORT = TrainingConfig(steps=2, patches=PatchConfig(size=16, per_step=4), device="cpu", precision="float32")
 SOURCE = SourceSpec("FLAIR:WT", 0, SHORT, NetworkConfig(channels=(4, 8)))
 
 CELL = """
@@ -296,7 +297,7 @@ def edit(monkeypatch):
         ("training/loop.py", "optimizer.zero_grad(set_to_none=True)", "pass"),
         ("training/making.py", "pool[index] for index in order[:shots]", "pool[index] for index in order[-shots:]"),
         ("training/networks.py", "def forward", "def backward"),
-        ("data/batches.py", "prob=0.5", "prob=0.6"),
+        ("data/batches.py", "= 0.5, 0.1, 0.1", "= 0.5, 0.1, 0.2"),
         ("data/patients.py", ".transpose(2, 0, 1)", ".transpose(2, 1, 0)"),
         ("measure/overlap.py", "ignore_empty=False", "ignore_empty=True"),
         ("loss.py", "def forward", "def backward"),
@@ -318,7 +319,7 @@ def test_a_changed_line_of_the_training_is_another_run_of_every_arm(tiny_cohort,
         ("project/progress.py", "import", "import math\nimport"),
         ("explorers/base.py", "DPI = 96", "DPI = 97"),
         # a source network is no arm
-        ("training/arm.py", "weights / weights.mean()", "weights"),
+        ("training/arm.py", "return weights / torch.stack", "return torch.stack"),
         ("training/arms.py", "rsqrt()", "reciprocal()"),
     ],
 )
@@ -330,7 +331,7 @@ def test_what_decides_no_number_leaves_the_runs_where_they_are(tiny_cohort, edit
 
 def test_what_makes_arms_is_part_of_each(edit):
     before = {name: replace(arm).code for name, arm in ARMS.items()}
-    edit("training/arm.py", "weights / weights.mean()", "weights")
+    edit("training/arm.py", "return weights / torch.stack", "return torch.stack")
     assert not set(before.values()) & {replace(arm).code for arm in ARMS.values()}
 
 
@@ -341,7 +342,7 @@ def test_an_edited_arm_of_the_package_leaves_the_others_where_they_are(monkeypat
     monkeypatch.setattr(arms.balanced, "__code__", space["balanced"].__code__)
     after = {name: replace(arm).code for name, arm in ARMS.items()}
     assert {name for name in ARMS if after[name] != before[name]} == {"class_balanced"}
-    assert len(set(before.values())) == len(ARMS) - 1, "scratch and fine_tune share the plain loss"
+    assert len(set(before.values())) == len(ARMS) - 2, "scratch, fine_tune and random_head share the plain loss"
 
 
 def test_the_code_of_a_run_is_in_its_record(tiny_cohort, tmp_path):

@@ -16,14 +16,17 @@ from riskmap.project.function_code import UnknownCodeError
 from riskmap.training import making
 from riskmap.training.arm import Recipe
 from riskmap.training.arms import choose_arms, in_order, title_of
-from riskmap.training.config import NetworkConfig, Setting
+from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
+from riskmap.training.loop import sampler_of
 from riskmap.training.networks import build_network
-from riskmap.training.own_arm import arm_of, twin_of
+from riskmap.training.own_arm import arm_of, sampled_of, twin_of
+from riskmap.training.specs import Setting
 from riskmap.training.strategy import Strategy
 from riskmap.training.target_data import TargetData
 
 SMALL = NetworkConfig(channels=(4, 8))
 SETTING = Setting(SMALL, steps=2, source_steps=2, device="cpu", precision="float32")
+TRAINING = TrainingConfig(patches=PatchConfig(size=8, per_step=4), device="cpu", precision="float32")
 CELL = """
 STRENGTH = 3.0
 
@@ -36,7 +39,7 @@ def on_the_label(h, y):
 def data():
     images = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
     slices = SliceSet(images, (images > 0.7).to(torch.uint8), ("a",) * 4)
-    return TargetData(slices, 2, build_network(2, SMALL, seed=1), 0, "float32")
+    return TargetData(slices, 2, build_network(2, SMALL, seed=1), 0, TRAINING)
 
 
 def twice(h, y):
@@ -58,7 +61,7 @@ def own_loss(data):
 def test_weights_are_those_of_the_function_at_mean_one(data):
     recipe = arm_of(on_the_label).recipe(data)
     expected = 1 + 3 * data.hardness * data.slices.labels
-    assert torch.allclose(recipe.weights, expected / expected.mean())
+    torch.testing.assert_close(recipe.weights / recipe.weights.mean(), expected / expected.mean())
     assert recipe.weights.unique().numel() > 10
     assert recipe.loss.normalization == "pixels"
     assert recipe.strategy == Strategy()
@@ -81,8 +84,9 @@ def assert_is_twin(twin, weights, labels):
     for image in range(len(labels)):
         for index in labels.unique():
             chosen = labels[image] == index
-            # both are at mean 1, which is the sum in another order
-            torch.testing.assert_close(twin[image][chosen].sort().values, weights[image][chosen].sort().values)
+            # each is at mean 1 over the patches that are drawn
+            of_twin, of_map = (each[image][chosen].sort().values / each.mean() for each in (twin, weights))
+            torch.testing.assert_close(of_twin, of_map)
 
 
 @pytest.mark.parametrize("function", [on_the_label, own_loss])
@@ -98,7 +102,7 @@ def test_a_twin_has_the_same_values_per_class_and_image_at_other_places(function
 def test_a_recipe_is_taken_as_it_is(data):
     recipe = arm_of(body_at_a_tenth).recipe(data)
     assert (recipe.loss.dice_weight, recipe.strategy.body_rate, recipe.weights) == (0.0, 0.1, None)
-    with pytest.raises(ValueError, match="no weights, so it has no shuffled twin"):
+    with pytest.raises(ValueError, match="neither weights nor places, so it has no shuffled twin"):
         twin_of(body_at_a_tenth).recipe(data)
 
 
@@ -116,6 +120,43 @@ def test_functions_stand_where_they_are_named_and_weights_bring_their_twin():
     assert in_order(["twice", "fine_tune", "scratch"]) == ["scratch", "fine_tune", "twice"]
     chosen = choose_arms([on_the_label])
     assert [title_of(arm.name) for arm in chosen] == [arm.title for arm in chosen]
+
+
+def test_a_function_is_a_sampler_by_its_name_with_a_twin_of_its_own(data):
+    sampler = ["on_the_label_sampled", "on_the_label_sampled_shuffled"]
+    both = ["on_the_label", "on_the_label_shuffled"]
+    assert names_of(on_the_label, "on_the_label_sampled") == [*both, *sampler]
+    chosen = {arm.name: arm for arm in choose_arms([hard_background, "hard_background_sampled"])}
+    recipe = chosen["hard_background_sampled"].recipe(data)
+    assert recipe.weights is None
+    labels = data.slices.labels
+    assert torch.equal(recipe.places, hard_background(data.hardness, labels) * (labels == 0) * data.inside)
+    twin = chosen["hard_background_sampled_shuffled"]
+    assert twin.control_of == "hard_background_sampled"
+    assert_is_twin(twin.recipe(data).places, recipe.places, labels)
+    assert [title_of(name) for name in chosen] == [arm.title for arm in chosen.values()]
+    with pytest.raises(ValueError, match="unknown arm 'own_loss_sampled'"):
+        choose_arms([own_loss, "own_loss_sampled"])
+    with pytest.raises(TypeError, match=r"own_loss\(data\) is a recipe, which sets its places itself"):
+        sampled_of(own_loss)
+
+
+def hard_background(h, y):
+    return 1 + h * (y == 0)
+
+
+def by_place(data):
+    return Recipe(RiskWeightedLoss("pixels"), places=1 + data.hardness)
+
+
+def test_the_places_of_a_recipe_are_checked_and_have_a_twin(data):
+    assert_is_twin(twin_of(by_place).recipe(data).places, arm_of(by_place).recipe(data).places, data.slices.labels)
+
+    def nowhere(data):
+        return Recipe(RiskWeightedLoss("pixels"), places=data.hardness * 0)
+
+    with pytest.raises(ValueError, match=r"the places of nowhere\(data\) must be finite weights of at least 0"):
+        arm_of(nowhere).recipe(data)
 
 
 def deep_inside(h, y):
@@ -298,7 +339,9 @@ def test_weights_of_any_real_kind_become_float32_at_mean_one(returned, data):
     weights = arm_of(run_cell(f"def mine(h, y):\n    return {returned}\n")["mine"]).recipe(data).weights
     assert weights.dtype == torch.float32
     assert not weights.requires_grad
-    assert weights.mean().item() == pytest.approx(1.0)
+    sampler = sampler_of(data.training, data.slices.with_weights(weights), data.seed)
+    drawn = torch.stack([sampler.batch(step)["weight"].mean() for step in range(128)])
+    assert drawn.mean().item() == pytest.approx(1.0, rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from riskmap.data.batches import BatchSampler
+from riskmap.data.batches import PatchSampler
 from riskmap.data.cohort import Task
 from riskmap.training import making
 from riskmap.training.arms import get_arm
-from riskmap.training.config import NetworkConfig, SourceSpec, TrainingConfig, TransferSpec
+from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 from riskmap.training.device import choose_device
 from riskmap.training.making import choose_patients
 from riskmap.training.prediction import predict_patients
 from riskmap.training.runs import ensure_run, ensure_runs
+from riskmap.training.specs import SourceSpec, TransferSpec
 from riskmap.training.target_data import TargetData
 
-SHORT = TrainingConfig(steps=4, batch_size=4, validations=1, device="cpu", precision="float32")
+SHORT = TrainingConfig(steps=4, patches=PatchConfig(size=16, per_step=4), device="cpu", precision="float32")
 SOURCE = SourceSpec("FLAIR:WT", 0, SHORT, NetworkConfig(channels=(4, 8)))
 
 
@@ -75,7 +76,7 @@ def test_scratch_is_one_run_for_all_sources(made, tiny_cohort, monkeypatch):
 
 def test_a_resumed_run_has_the_same_numbers_and_the_time_of_all_parts(made, tiny_cohort, tmp_path, monkeypatch):
     """Two kills, a second for each batch: without the parts before it, the last part alone would be counted."""
-    seconds, draw, train = [0.0], BatchSampler.batch, making.train
+    seconds, draw, train = [0.0], PatchSampler.batch, making.train
     kills = [1, 3]
 
     def batch(sampler, step):
@@ -84,7 +85,7 @@ def test_a_resumed_run_has_the_same_numbers_and_the_time_of_all_parts(made, tiny
         seconds[0] += 1.0
         return draw(sampler, step)
 
-    monkeypatch.setattr(BatchSampler, "batch", batch)
+    monkeypatch.setattr(PatchSampler, "batch", batch)
     monkeypatch.setattr(time, "perf_counter", lambda: seconds[0])
     monkeypatch.setattr(making, "train", lambda *a, **options: train(*a, **options, checkpoint_every=1))
     spec = specs()[0]

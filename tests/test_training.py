@@ -2,17 +2,19 @@
 
 import pytest
 import torch
+from torch import nn
 
-from riskmap.data.batches import BatchSampler
 from riskmap.data.cohort import Task
 from riskmap.data.patients import SliceSet, load_slices, slices_to_volume, volume_to_slices
 from riskmap.loss import RiskWeightedLoss
-from riskmap.training.config import NetworkConfig, TrainingConfig
+from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 from riskmap.training.device import choose_device, choose_precision
-from riskmap.training.loop import train
-from riskmap.training.networks import build_network, load_weights, save_weights, transfer_network
+from riskmap.training.loop import sampler_of, train
+from riskmap.training.networks import SegmentationNetwork, build_network, load_weights, save_weights, transfer_network
 
 SMALL = NetworkConfig(channels=(4, 8))
+CUT = PatchConfig(size=8, per_step=4)
+HERE = {"device": "cpu", "precision": "float32"}
 
 
 def make_slices(count=12, with_weights=True):
@@ -23,23 +25,24 @@ def make_slices(count=12, with_weights=True):
     return SliceSet(images, labels, ("a",) * count, 1 + images if with_weights else None)
 
 
-def run(checkpoint=None, stop_at=None, steps=8):
+def run(checkpoint=None, stop_at=None, steps=8, averaged=0.5, validate=lambda network: 0.5):
     network = build_network(2, SMALL)
-    sampler = BatchSampler(make_slices(), 4, seed=3)
+    config = TrainingConfig(steps, patches=CUT, validate_at=(4,), averaged=averaged, **HERE)
+    sampler = sampler_of(config, make_slices(), seed=3)
     if stop_at is not None:
         draw = sampler.batch
         sampler.batch = lambda step: (_ for _ in ()).throw(KeyboardInterrupt) if step == stop_at else draw(step)
-    config = TrainingConfig(steps=steps, batch_size=4, validations=2, precision="float32", device="cpu")
     history = train(
-        network, sampler, RiskWeightedLoss(), config, validate=lambda n: 0.5, checkpoint=checkpoint, checkpoint_every=3
+        network, sampler, RiskWeightedLoss(), config, validate=validate, checkpoint=checkpoint, checkpoint_every=3
     )
     return network, history
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path):
     whole, history = run()
+    # within the steps whose weights are averaged, and after a checkpoint of them
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "c.pt", stop_at=5)
+        run(tmp_path / "c.pt", stop_at=7)
     assert (tmp_path / "c.pt").exists()
     resumed, resumed_history = run(tmp_path / "c.pt")
     assert resumed_history.loss == history.loss
@@ -55,16 +58,58 @@ def test_training_lowers_the_loss():
 
 def test_a_loss_that_is_not_finite_stops_the_run():
     network = build_network(2, SMALL)
-    config = TrainingConfig(steps=1, batch_size=2, device="cpu", precision="float32")
+    config = TrainingConfig(steps=1, patches=CUT, **HERE)
     with pytest.raises(FloatingPointError, match="the loss became nan"):
-        train(network, BatchSampler(make_slices(), 2, 0), lambda *_: torch.tensor(float("nan")), config)
+        train(network, sampler_of(config, make_slices(), 0), lambda *_: torch.tensor(float("nan")), config)
+
+
+def test_the_network_ends_as_the_mean_of_its_last_weights():
+    """With 8 steps and half of them averaged: those after steps 5 to 8, the running means of batch norm as well."""
+    seen = {}
+
+    def remember(module, _):
+        seen[len(seen)] = {name: value.clone() for name, value in module.state_dict().items()}
+
+    handle = nn.modules.module.register_module_forward_pre_hook(
+        lambda module, inputs: remember(module, inputs) if isinstance(module, SegmentationNetwork) else None
+    )
+    try:
+        run(averaged=0.0)
+    finally:
+        handle.remove()
+    last, _ = run(averaged=0.0)
+    averaged, _ = run()
+    # before steps 6, 7 and 8 the network is what it was after steps 5, 6 and 7
+    states = [seen[5], seen[6], seen[7], last.state_dict()]
+    for name, value in averaged.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, torch.stack([state[name] for state in states]).mean(0), msg=name)
+
+
+def test_what_is_validated_last_is_what_the_network_ends_as():
+    scored = []
+
+    def validate(network):
+        assert not network.training
+        scored.append({name: value.clone() for name, value in network.state_dict().items()})
+        return 0.5
+
+    network, history = run(validate=validate)
+    assert history.validation_step == [4, 8]
+    assert all(torch.equal(value, scored[-1][name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(("at", "steps", "wanted"), [((), 5, (5,)), ((3, 1, 9), 5, (1, 3, 5)), ((5,), 5, (5,))])
+def test_validations_come_in_order_and_the_last_step_is_one(at, steps, wanted):
+    assert TrainingConfig(steps, validate_at=at).validation_steps == wanted
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"steps": 0}, "steps=0"),
-        ({"batch_size": 1.5}, r"batch_size=1\.5"),
+        ({"steps": 1.5}, r"steps=1\.5"),
+        ({"averaged": 1.2}, "averaged must be finite and between 0.0 and 1.0, got 1.2"),
         ({"learning_rate": "1e-3"}, "in YAML write 2.0e-3"),
         ({"learning_rate": -1.0}, r"learning_rate=-1\.0"),
     ],
@@ -72,36 +117,6 @@ def test_a_loss_that_is_not_finite_stops_the_run():
 def test_bad_settings_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**arguments)
-
-
-def test_a_batch_depends_on_seed_and_step_alone():
-    slices = make_slices()
-    first, second = BatchSampler(slices, 4, seed=1), BatchSampler(slices, 4, seed=1)
-    second.batch(0)
-    assert torch.equal(first.batch(7)["image"], second.batch(7)["image"])
-    assert not torch.equal(first.batch(7)["image"], first.batch(8)["image"])
-    assert not torch.equal(first.batch(7)["image"], BatchSampler(slices, 4, seed=2).batch(7)["image"])
-
-
-def test_half_a_batch_holds_foreground():
-    slices = make_slices(60)
-    slices.labels[1:] = 0
-    labels = BatchSampler(slices, 6, seed=0).batch(0)["label"]
-    assert labels.flatten(1).any(1).sum() >= 3
-
-
-def test_weights_stay_on_their_pixels_through_the_augmentation():
-    """The position itself is image, label and weight: they must agree after every flip."""
-    places = torch.arange(16.0).repeat(6, 1, 16, 1).transpose(2, 3).contiguous()
-    slices = SliceSet(places, places.to(torch.uint8), ("a",) * 6, places)
-    sampler = BatchSampler(slices, 6, seed=0)
-    batches = [sampler.batch(step) for step in range(6)]
-    for batch in batches:
-        assert torch.equal(batch["label"].float(), batch["weight"])
-        # scale and shift of the image keep its order along the axis
-        assert torch.equal(batch["image"].diff(dim=2).sign(), batch["weight"].diff(dim=2).sign())
-    directions = torch.cat([batch["weight"][:, 0, 0, 0] for batch in batches])
-    assert set(directions.tolist()) == {0.0, 15.0}, "some are flipped, some are not"
 
 
 def test_weights_must_fit_the_labels():
@@ -126,11 +141,25 @@ def test_slices_hold_brain_and_know_their_patient(tiny_cohort):
 
 def test_a_transferred_network_keeps_the_body_and_gets_a_fresh_head():
     source = build_network(2, SMALL, seed=1)
-    target = transfer_network(source, 4, SMALL, seed=2)
-    assert target.num_classes == 4
-    for name, value in source.body.state_dict().items():
-        assert torch.equal(value, target.body.state_dict()[name])
-    assert torch.equal(target.head.weight, build_network(4, SMALL, seed=2).head.weight)
+    quiet, habit = (transfer_network(source, 4, SMALL, seed=2, head=head) for head in ("zero", "random"))
+    for target in (quiet, habit):
+        assert target.num_classes == 4
+        for name, value in source.body.state_dict().items():
+            assert torch.equal(value, target.body.state_dict()[name])
+    assert not any(parameter.any() for parameter in quiet.head.parameters())
+    assert torch.equal(habit.head.weight, build_network(4, SMALL, seed=2).head.weight)
+    assert torch.equal(transfer_network(source, 4, SMALL, seed=2).head.weight, quiet.head.weight)
+    with pytest.raises(ValueError, match=r"""head='calm' must be "zero" or "random\""""):
+        transfer_network(source, 4, SMALL, head="calm")
+
+
+def test_the_first_step_of_a_quiet_head_leaves_the_body_alone():
+    network = transfer_network(build_network(2, SMALL, seed=1), 2, SMALL, seed=2)
+    network(torch.rand(2, 1, 8, 8)).square().sum().backward()
+    logits = network(torch.rand(2, 1, 8, 8))
+    torch.nn.functional.cross_entropy(logits, torch.ones(2, 8, 8, dtype=torch.long)).backward()
+    assert not any(parameter.grad.any() for parameter in network.body.parameters())
+    assert network.head.weight.grad.any()
 
 
 def test_fresh_weights_depend_on_the_seed_and_disturb_no_other_randomness():

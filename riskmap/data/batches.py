@@ -1,134 +1,180 @@
-"""Training batches of slices, and of patches of volumes, that depend on a seed and a step alone."""
+"""Training batches of patches that depend on a seed and a step alone: one way for slices and for volumes."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-from monai.data import get_track_meta, set_track_meta
-from monai.transforms import (
-    Compose,
-    FgBgToIndicesd,
-    RandAffined,
-    RandCropByPosNegLabeld,
-    RandFlipd,
-    RandScaleIntensityd,
-    RandShiftIntensityd,
-    RandSpatialCropd,
-    SpatialPadd,
-    Transform,
-)
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample, pad
 
 from riskmap.data.patients import SliceSet
 
-
-@contextmanager
-def plain_tensors() -> Iterator[None]:
-    """Let MONAI's transforms skip their record of affines, which costs more than the transforms themselves here."""
-    before = get_track_meta()
-    set_track_meta(False)
-    try:
-        yield
-    finally:
-        set_track_meta(before)
-
-
-class BatchSampler:
-    """Draw augmented training batches; batch ``step`` depends on the seed and the step, on nothing before it.
-
-    A run that is killed and goes on at step t therefore sees the very batches it would have seen. Half of each
-    batch is drawn from slices that hold foreground, as nnU-Net does, since most slices of a brain hold no tumour.
-    Augmentation is MONAI's: a left-right flip, and small changes of scale and offset of the intensities. The weight
-    map is flipped with its image, like a label.
-    """
-
-    def __init__(self, slices: SliceSet, batch_size: int, seed: int, augment: bool = True) -> None:
-        self.slices = slices
-        self.batch_size = batch_size
-        self.seed = seed
-        self._with_foreground = torch.nonzero(slices.labels.flatten(1).any(1)).flatten().numpy()
-        keys = list(slices.sample(0))
-        self._augmentation = Compose(
-            [
-                RandFlipd(keys, prob=0.5, spatial_axis=0),
-                RandScaleIntensityd(["image"], factors=0.1, prob=0.5),
-                RandShiftIntensityd(["image"], offsets=0.1, prob=0.5),
-            ]
-            if augment
-            else []
-        )
-
-    def batch(self, step: int) -> dict[str, torch.Tensor]:
-        """Return {"image", "label"[, "weight"]}, each [B, 1, H, W], of the given step."""
-        generator = np.random.default_rng((self.seed, step))
-        chosen = generator.integers(len(self.slices), size=self.batch_size)
-        if len(self._with_foreground):
-            half = self.batch_size // 2
-            chosen[:half] = generator.choice(self._with_foreground, size=half)
-        self._augmentation.set_random_state(seed=int(generator.integers(2**32)))
-        with plain_tensors():
-            samples = [self._augmentation(self.slices.sample(int(index))) for index in chosen]
-        return {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
-
-
-MODES = {"image": "bilinear", "label": "nearest", "weight": "bilinear"}
-_INDICES = ("label_fg_indices", "label_bg_indices")
-
-
-def augmentations(keys: Sequence[str]) -> list[Transform]:
-    """Return MONAI's random transforms of a patch: what moves pixels moves every key, the rest is for the image alone.
-
-    A left-right flip, in one patch of five a small turn and scaling (labels by nearest neighbour, image and weight
-    linearly), and small changes of scale and offset of the intensities.
-    """
-    return [
-        RandFlipd(keys, prob=0.5, spatial_axis=0),
-        RandAffined(
-            keys,
-            prob=0.2,
-            rotate_range=(0.15, 0.15, 0.15),
-            scale_range=(0.1, 0.1, 0.1),
-            mode=[MODES[key] for key in keys],
-            padding_mode="border",
-        ),
-        RandScaleIntensityd(["image"], factors=0.1, prob=0.5),
-        RandShiftIntensityd(["image"], offsets=0.1, prob=0.5),
-    ]
+# how often and how far patches are changed: what nnU-Net does at a fraction of its ranges, for few steps
+_TURNED_SHARE, _TURN, _SCALING = 0.2, 0.15, 0.1
+_INTENSITY_SHARE, _FACTOR, _OFFSET = 0.5, 0.1, 0.1
+_INTERPOLATION = {"image": "bilinear", "label": "nearest", "weight": "bilinear"}
 
 
 class PatchSampler:
-    """Draw augmented batches of patches; batch ``step`` depends on the seed and the step, as in ``BatchSampler``.
+    """Draw augmented batches of patches; batch ``step`` depends on the seed and the step, on nothing before it.
 
-    Half of each batch is centred on foreground, the other half lies anywhere. Image, label and weight are keys of one
-    sample, so that each patch of the map belongs to its patch of the image.
+    A run that is killed and goes on at step t therefore sees the very batches it would have seen. The first patches of
+    a batch are centred on foreground, as MONAI's ``RandCropByPosNegLabeld`` and nnU-Net do, since most of a brain
+    holds no tumour; the centres of the others are drawn in proportion to ``places`` (as ``RandWeightedCropd`` does), by
+    default alike wherever the image is not 0. A patch that would leave the image is moved back inside.
+
+    Each patch is turned round left and right in one case of two, is turned by up to 0.15 rad and scaled by up to 10 %
+    in one of five (labels by nearest neighbour), and its grey values are scaled and shifted a little in one of two.
+    Image, label and weight move together, so that each patch of a map belongs to its patch of the image.
+
+    All patches of a batch are cut and changed at once, on the device where the data lie: one transform per patch costs
+    more than the network's step.
+
+    Args:
+        data: images, labels and weights, [N, 1, *spatial]; those smaller than a patch are padded with 0.
+        size: side of a patch in pixels.
+        per_step: patches per batch.
+        num_foreground: how many of them are centred on foreground, where there is any.
+        seed: at least 0.
+        places: how likely a pixel is the centre of one of the other patches, [N, 1, *spatial], at least 0 and not all
+            0; None: alike wherever the image is not 0.
+        augment: whether patches are changed.
+        device: where the batches are made; None: where the data are.
+
+    Raises:
+        ValueError: ``places`` does not fit the data, or holds no such numbers.
     """
 
-    def __init__(self, volumes: SliceSet, side: int, per_step: int, seed: int, augment: bool = True) -> None:
-        self.per_step = per_step
-        self.seed = seed
-        keys = list(volumes.sample(0))
-        size = (side,) * 3
-        prepare = Compose([SpatialPadd(keys, size), FgBgToIndicesd(["label"])])
-        with plain_tensors():
-            self._samples = [prepare(volumes.sample(index)) for index in range(len(volumes))]
-        self._with_foreground = [index for index, each in enumerate(self._samples) if len(each[_INDICES[0]])]
-        changes = augmentations(keys) if augment else []
-        at_foreground = RandCropByPosNegLabeld(
-            keys, "label", size, pos=1, neg=0, fg_indices_key=_INDICES[0], bg_indices_key=_INDICES[1]
-        )
-        self._at_foreground = Compose([at_foreground, *changes])
-        self._anywhere = Compose([RandSpatialCropd(keys, size, random_size=False), *changes])
-        self._keys = keys
+    def __init__(
+        self,
+        data: SliceSet,
+        size: int,
+        per_step: int,
+        num_foreground: int,
+        seed: int,
+        *,
+        places: Tensor | None = None,
+        augment: bool = True,
+        device: torch.device | None = None,
+    ) -> None:
+        self.size, self.per_step, self.seed, self.augment = size, per_step, seed, augment
+        self._device = device or data.images.device
+        self._whole = {key: _padded(values, size).to(self._device) for key, values in data.tensors().items()}
+        self._spatial = tuple(self._whole["image"].shape[2:])
+        self._foreground = _where(self._whole["label"] > 0)
+        self._num_foreground = num_foreground if len(self._foreground) else 0
+        self._chances = None
+        if places is None:
+            inside = self._whole["image"] != 0
+            self._elsewhere = _where(inside if inside.any() else ~inside)
+        else:
+            chances = _padded(_checked_places(places, data), size)
+            self._elsewhere = _where(chances > 0)
+            self._chances = np.cumsum(chances.flatten().double().cpu().numpy()[self._elsewhere])
 
-    def batch(self, step: int) -> dict[str, torch.Tensor]:
-        """Return {"image", "label"[, "weight"]}, each [B, 1, size, size, size], of the given step."""
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Return {"image", "label"[, "weight"]}, each [B, 1, size, size(, size)], of the given step."""
         generator = np.random.default_rng((self.seed, step))
-        centred = (self.per_step + 1) // 2 if self._with_foreground else 0
-        chosen = [*generator.choice(self._with_foreground, size=centred)] if centred else []
-        chosen += [*generator.integers(len(self._samples), size=self.per_step - centred)]
-        for transform in (self._at_foreground, self._anywhere):
-            transform.set_random_state(seed=int(generator.integers(2**32)))
-        with plain_tensors():
-            patches = [self._at_foreground(self._samples[index])[0] for index in chosen[:centred]]
-            patches += [self._anywhere(self._samples[index]) for index in chosen[centred:]]
-        return {key: torch.stack([patch[key] for patch in patches]) for key in self._keys}
+        images, corners = self._corners(self._centres(generator))
+        flipped = generator.random(self.per_step) < (0.5 if self.augment else 0.0)
+        patches = self._cut(images, corners, flipped)
+        return self._changed(patches, generator) if self.augment else patches
+
+    def _centres(self, generator: np.random.Generator) -> np.ndarray:
+        """Draw the centres of a batch, as flat indices into [N, 1, *spatial]."""
+        at_foreground = self._foreground[generator.integers(max(len(self._foreground), 1), size=self._num_foreground)]
+        others = self.per_step - self._num_foreground
+        if self._chances is None:
+            chosen = generator.integers(len(self._elsewhere), size=others)
+        else:
+            chosen = np.searchsorted(self._chances, generator.random(others) * self._chances[-1], side="right")
+        return np.concatenate([at_foreground, self._elsewhere[chosen]])
+
+    def _corners(self, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the image of each centre [B], and the first pixel of the patch around it [B, axes]."""
+        image, *position = np.unravel_index(centres, (len(self._whole["image"]), *self._spatial))
+        last = np.array(self._spatial) - self.size
+        return image, np.clip(np.stack(position, axis=1) - self.size // 2, 0, last)
+
+    def _cut(self, images: np.ndarray, corners: np.ndarray, flipped: np.ndarray) -> dict[str, Tensor]:
+        """Return the patches, those that are flipped turned round along the first spatial axis."""
+        on_device = [torch.from_numpy(values).to(self._device) for values in (images, corners, flipped)]
+        index, first, is_flipped = on_device
+        along = torch.arange(self.size, device=self._device)
+        axes = len(self._spatial)
+        index = index.view(-1, *[1] * axes)
+        for axis, side in enumerate(self._spatial):
+            offsets = torch.where(is_flipped[:, None], along.flip(0), along) if axis == 0 else along
+            shape = [self.per_step, *[self.size if each == axis else 1 for each in range(axes)]]
+            index = index * side + (first[:, axis, None] + offsets).view(shape)
+        return {key: values.view(-1)[index[:, None]] for key, values in self._whole.items()}
+
+    def _changed(self, patches: dict[str, Tensor], generator: np.random.Generator) -> dict[str, Tensor]:
+        turned = np.flatnonzero(generator.random(self.per_step) < _TURNED_SHARE)
+        matrices = _turns(generator, len(turned), len(self._spatial))
+        if len(turned):
+            _turn(patches, torch.from_numpy(turned), matrices)
+        image = patches["image"]
+        factors, offsets = (
+            torch.from_numpy(np.where(generator.random(len(image)) < _INTENSITY_SHARE, drawn, 0.0)).to(image)
+            for drawn in (
+                generator.uniform(-_FACTOR, _FACTOR, len(image)),
+                generator.uniform(-_OFFSET, _OFFSET, len(image)),
+            )
+        )
+        column = (-1, *[1] * (image.ndim - 1))
+        patches["image"] = image * (1 + factors.view(column)) + offsets.view(column)
+        return patches
+
+
+def _padded(values: Tensor, size: int) -> Tensor:
+    """Return values [N, 1, *spatial] padded with 0 on both sides to at least ``size`` along each spatial axis."""
+    lacking = [max(size - side, 0) for side in values.shape[2:]]
+    # torch names the last axis first
+    margins = [margin for total in reversed(lacking) for margin in (total // 2, total - total // 2)]
+    return pad(values, margins).contiguous()
+
+
+def _where(mask: Tensor) -> np.ndarray:
+    """Return the flat indices of the true pixels, in half the memory where that is enough."""
+    found = torch.nonzero(mask.flatten()).flatten()
+    return found.to(torch.int32 if mask.numel() < 2**31 else torch.int64).cpu().numpy()
+
+
+def _checked_places(places: Tensor, data: SliceSet) -> Tensor:
+    if places.shape != data.labels.shape:
+        raise ValueError(f"places has shape {list(places.shape)}; the labels have {list(data.labels.shape)}")
+    if not (places.isfinite().all() and places.min() >= 0 and places.max() > 0):
+        raise ValueError(
+            "places must be finite, at least 0 and not all 0, got values from "
+            f"{places.min().item():g} to {places.max().item():g}"
+        )
+    return places
+
+
+def _turns(generator: np.random.Generator, count: int, axes: int) -> np.ndarray:
+    """Draw ``count`` matrices [axes, axes] that turn by a small angle in each plane and scale each axis a little."""
+    planes = [(first, second) for first in range(axes) for second in range(first + 1, axes)]
+    angles = generator.uniform(-_TURN, _TURN, (count, len(planes)))
+    scales = 1 + generator.uniform(-_SCALING, _SCALING, (count, axes))
+    matrices = np.zeros((count, axes, axes))
+    matrices[:] = np.eye(axes)
+    for number, (first, second) in enumerate(planes):
+        turn = np.zeros_like(matrices)
+        turn[:] = np.eye(axes)
+        turn[:, first, first] = turn[:, second, second] = np.cos(angles[:, number])
+        turn[:, second, first] = np.sin(angles[:, number])
+        turn[:, first, second] = -turn[:, second, first]
+        matrices = matrices @ turn
+    return matrices * scales[:, None, :]
+
+
+def _turn(patches: Mapping[str, Tensor], which: Tensor, matrices: np.ndarray) -> None:
+    """Turn and scale some patches about their middle, in place; what comes from outside repeats the border."""
+    for key, values in patches.items():
+        chosen = values[which].float()
+        # torch takes the shift as a last column
+        theta = torch.from_numpy(np.pad(matrices, ((0, 0), (0, 0), (0, 1)))).to(chosen)
+        grid = affine_grid(theta, list(chosen.shape), align_corners=False)
+        moved = grid_sample(chosen, grid, mode=_INTERPOLATION[key], padding_mode="border", align_corners=False)
+        values[which] = moved.to(values.dtype)

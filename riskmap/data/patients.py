@@ -37,10 +37,10 @@ class SliceSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def sample(self, index: int) -> dict[str, torch.Tensor]:
-        """Return {"image", "label"[, "weight"]} of one element, as MONAI's transforms take them."""
-        sample = {"image": self.images[index], "label": self.labels[index]}
-        return sample if self.weights is None else sample | {"weight": self.weights[index]}
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return {"image", "label"[, "weight"]}, each [N, 1, *spatial]."""
+        tensors = {"image": self.images, "label": self.labels}
+        return tensors if self.weights is None else tensors | {"weight": self.weights}
 
     def with_weights(self, weights: torch.Tensor | None) -> "SliceSet":
         """Return the same slices with other pixel weights.

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from riskmap.training.arms import ARMS, get_arm
-from riskmap.training.config import NetworkConfig, SourceSpec, TrainingConfig, TransferSpec
+from riskmap.training.config import NetworkConfig, TrainingConfig
+from riskmap.training.specs import Setting, SourceSpec, TransferSpec
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,9 @@ class Plan:
     rate_search: Block
     rates: tuple[float, ...]
     source_training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(steps=400, learning_rate=2.0e-3, validations=1)
+        default_factory=lambda: TrainingConfig(Setting.source_steps, Setting.source_learning_rate)
     )
-    transfer_training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(steps=200, learning_rate=6.0e-3, validations=1)
-    )
+    transfer_training: TrainingConfig = field(default_factory=TrainingConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     source_networks: int = 2
     harm_arms: tuple[str, ...] = ("fine_tune", "risk_map_paper", "risk_map_focused")

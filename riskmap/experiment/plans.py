@@ -1,7 +1,7 @@
 """The plans that can be run by name: the published experiment, and a tiny one that tests every step of it."""
 
 from riskmap.experiment.plan import ARMS_WITH_OWN_RATE, Block, Pair, Plan
-from riskmap.training.config import NetworkConfig, TrainingConfig
+from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 
 _GLIOMA, _SITES, _INFANT = "fets2021_experiment", "fets2021_sites", "iseg2019_experiment"
 _PAIRS = (
@@ -43,7 +43,7 @@ PUBLISHED = Plan(
     ),
     rates=(2.0e-3, 6.0e-3),
 )
-_SHORT = TrainingConfig(steps=4, batch_size=4, validations=1)
+_SHORT = TrainingConfig(steps=4, patches=PatchConfig(size=16, per_step=4))
 _TINY_PAIRS = (Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"), Pair("iseg2019_tiny", "T1:TISSUE", "T2:TISSUE"))
 SMOKE = Plan(
     name="smoke",

@@ -19,9 +19,10 @@ def dice_of_volume(prediction: np.ndarray, labels: np.ndarray, num_classes: int)
 
     Shape: prediction and labels [X, Y, Z], class indices; the result has ``num_classes - 1`` entries.
     """
+    found, true = _around_foreground(prediction, labels)
     dice = compute_dice(
-        _one_hot(prediction, num_classes),
-        _one_hot(labels, num_classes),
+        _one_hot(found, num_classes),
+        _one_hot(true, num_classes),
         include_background=False,
         ignore_empty=False,
     )
@@ -38,9 +39,10 @@ def hausdorff95_of_volume(
     Shape: prediction and labels [X, Y, Z], class indices; the result has ``num_classes - 1`` entries.
     """
     diagonal = float(np.linalg.norm(np.asarray(prediction.shape) * np.asarray(spacing)))
+    predicted, truth = _around_foreground(prediction, labels)
     distances = []
     for index in range(1, num_classes):
-        found, true = prediction == index, labels == index
+        found, true = predicted == index, truth == index
         if found.any() and true.any():
             masks = [torch.from_numpy(mask)[None, None].float() for mask in (found, true)]
             options: dict[str, Any] = {"include_background": True, "percentile": 95, "spacing": spacing}
@@ -77,3 +79,14 @@ def score_patients(
 
 def _one_hot(classes: np.ndarray, num_classes: int) -> torch.Tensor:
     return one_hot(torch.from_numpy(classes.astype(np.int64))[None, None], num_classes)
+
+
+def _around_foreground(prediction: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut both to the box that holds the foreground of either: no score looks further, and most of a volume is air."""
+    foreground = (prediction > 0) | (labels > 0)
+    if not foreground.any():
+        foreground = np.ones_like(foreground)
+    axes = range(foreground.ndim)
+    along = [np.flatnonzero(foreground.any(axis=tuple(each for each in axes if each != axis))) for axis in axes]
+    box = tuple(slice(found[0], found[-1] + 1) for found in along)
+    return prediction[box], labels[box]

@@ -20,9 +20,9 @@ from riskmap.project.choices import unknown
 from riskmap.project.paths import resolve
 from riskmap.training.arm import Arm
 from riskmap.training.arms import TUTORIAL_ARMS, choose_arms
-from riskmap.training.config import Setting, TransferSpec
 from riskmap.training.making import choose_patients
 from riskmap.training.runs import Run, Wanted, ensure_all
+from riskmap.training.specs import Setting, TransferSpec
 
 
 class ComparedRuns:

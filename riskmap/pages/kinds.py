@@ -64,8 +64,8 @@ class WithNetwork(WithSource):
         super().check_together()
         from riskmap.pages.networks import check_halvings, named_network  # loads torch
 
-        network, patches = named_network(self.network)
-        for sides in self.slice_sides() if patches is None else ():
+        network, _ = named_network(self.network)
+        for sides in self.slice_sides() if network.spatial_dims == 2 else ():
             try:
                 check_halvings(network, sides)
             except ValueError as error:

@@ -18,14 +18,15 @@ class NetworkFile(BaseModel):
     Args:
         spatial_dims: 2 for slices, 3 for volumes.
         channels: feature maps per resolution level of the U-Net.
-        patch_size: side in voxels of the cubes that volumes are cut into, a multiple of ``2 ** (levels - 1)``.
+        patch_size: side in pixels of the squares or cubes that images are cut into, a multiple of
+            ``2 ** (levels - 1)``; without it 32 for slices, 48 for volumes.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     spatial_dims: Literal[2, 3]
     channels: list[Annotated[int, Field(ge=1, le=2048)]] = Field(min_length=2, max_length=10)
-    patch_size: int = Field(PatchConfig.size, ge=2, le=1024)
+    patch_size: int | None = Field(None, ge=2, le=1024)
 
 
 def check_halvings(network: NetworkConfig, sides: Sequence[int]) -> None:
@@ -48,8 +49,8 @@ def check_halvings(network: NetworkConfig, sides: Sequence[int]) -> None:
         )
 
 
-def named_network(name: str) -> tuple[NetworkConfig, PatchConfig | None]:
-    """Return the network of a name in ``NETWORKS`` or of a YAML file, and for volumes how they are cut.
+def named_network(name: str) -> tuple[NetworkConfig, PatchConfig]:
+    """Return the network of a name in ``NETWORKS`` or of a YAML file, and how images are cut.
 
     Args:
         name: a name, or the path of a file that ends in ``.yaml``, relative to the project's root.

@@ -10,9 +10,12 @@ from riskmap.data.discs import blob_images
 from riskmap.figures.images import plot_contour, plot_map, plot_slice
 from riskmap.leep import LeepStatistics
 from riskmap.loss import RiskWeightedLoss
-from riskmap.training.config import TrainingConfig
+from riskmap.training.config import PatchConfig, TrainingConfig
 from riskmap.training.loop import sampler_of, train
 from riskmap.training.target_data import TargetData
+
+# pixels along each side of a picture
+_SIDE = 64
 
 
 class Discs:
@@ -27,9 +30,10 @@ class Discs:
 
     def __init__(self, network: nn.Module, steps: int, device: str, title: str) -> None:
         self.title = title
-        self._dark = blob_images(8, 64, seed=1, dark=True)
-        config = TrainingConfig(steps, 2e-3, batch_size=8, validations=1, device=device)
-        bright = blob_images(16, 64, seed=0)
+        self._dark = blob_images(8, _SIDE, seed=1, dark=True)
+        # a network of the reader's own may know no other size: it sees whole pictures
+        config = TrainingConfig(steps, 2e-3, PatchConfig(size=_SIDE, per_step=8), device=device)
+        bright = blob_images(16, _SIDE, seed=0)
         train(network, sampler_of(config, bright, 0), RiskWeightedLoss("pixels"), config, progress=title)
         self._data = TargetData(self._dark, 2, network.cpu(), seed=0)
 

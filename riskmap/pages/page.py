@@ -19,8 +19,8 @@ from riskmap.project.paths import PROJECT_ROOT, resolve
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
-    from riskmap.training.config import Setting
     from riskmap.training.runs import Wanted
+    from riskmap.training.specs import Setting
 
 # papermill writes this line above the values that it puts into a notebook
 INJECTED_MARK = "# Parameters"
@@ -77,7 +77,7 @@ class Parameters(BaseModel):
     def setting(self) -> "Setting":
         """What all runs of the page share, whatever their arm: the network, steps, rates, device and precision."""
         from riskmap.pages.networks import named_network  # these load torch, which a front end can do without
-        from riskmap.training.config import Setting
+        from riskmap.training.specs import Setting
 
         network, patches = named_network(getattr(self, "network", "slices"))
         mine = {each.name for each in fields(Setting)} & set(type(self).model_fields) - {"network"}

@@ -16,9 +16,9 @@ from riskmap.figures.images import busiest_slice, plot_class_contours, plot_slic
 from riskmap.figures.style import ORANGE, SKY
 from riskmap.pages.measurements import keep_measurements
 from riskmap.project.paths import resolve
-from riskmap.training.config import Setting
 from riskmap.training.networks import SegmentationNetwork
 from riskmap.training.runs import Run, Wanted, ensure_run
+from riskmap.training.specs import Setting
 
 
 class SourceNetwork:

@@ -63,7 +63,7 @@ class SourceMap:
         training = self.source.setting.training
         slices = load_patients(self.cohort, self.patients, self.task, training.spatial_dims)
         num_classes = self.cohort.targets[self.task.target].num_classes
-        return TargetData(slices, num_classes, self.network, self.seed, training.precision, window=training.window)
+        return TargetData(slices, num_classes, self.network, self.seed, training)
 
     @property
     def statistics(self) -> LeepStatistics:

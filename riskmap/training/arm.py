@@ -1,10 +1,12 @@
 """What an arm is: one way to train, made of a recipe.
 
-All arms share network, budget, batches, augmentation and Dice term. No arm shall win by a larger loss, that is by a
-hidden change of learning rate or of the Dice term's share: :func:`weighted` brings weights to mean 1 over the training
-pixels, :func:`by_foreground` keeps them and scales its loss. A :class:`Recipe` of a reader's own is taken as it is.
+All arms share network, budget, augmentation and Dice term, and all but those that choose where patches are cut share
+the batches. No arm shall win by a larger loss, that is by a hidden change of learning rate or of the Dice term's share:
+:func:`weighted` brings weights to mean 1 over the pixels of the patches that are drawn. A :class:`Recipe` of a reader's
+own is taken as it is.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +16,8 @@ import torch
 
 from riskmap.loss import RiskWeightedLoss
 from riskmap.project.function_code import function_code
-from riskmap.risk import PAPER_NORMALIZATION
+from riskmap.training.loop import sampler_of
+from riskmap.training.networks import Head
 from riskmap.training.strategy import Loss, Strategy
 from riskmap.training.target_data import TargetData
 from riskmap.twins import shuffle_within_class
@@ -24,6 +27,10 @@ Weigh = Callable[[TargetData], torch.Tensor]
 # the module whose functions count one by one in an arm's identity: a changed arm leaves the others' runs valid
 ARMS_MODULE = "riskmap.training.arms"
 TWIN_SUFFIX = "_shuffled"
+# of an arm whose map says where patches are cut, and not how much a pixel counts
+SAMPLED_SUFFIX = "_sampled"
+# enough for a mean within a few per cent, in little of a run's time
+_PATCHES_FOR_MEAN = 512
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,14 @@ class Recipe:
         loss: called as ``loss(logits, labels, weights)``.
         weights: of each training pixel, [N, 1, *spatial], or None; they multiply the loss as they are.
         strategy: how body and head are treated while they are tuned.
+        places: where patches are cut, [N, 1, *spatial], at least 0: those that are not centred on foreground have their
+            centres drawn in proportion to it, as by MONAI's ``RandWeightedCropd``; None: alike in the whole patient.
     """
 
     loss: Loss
     weights: torch.Tensor | None = None
     strategy: Strategy = field(default_factory=Strategy)
+    places: torch.Tensor | None = None
 
 
 MakeRecipe = Callable[[TargetData], Recipe]
@@ -53,6 +63,8 @@ class Arm:
         title: in tables and figures.
         recipe: makes the :class:`Recipe` of the target's training data.
         starts: from "scratch" or from the "source" network.
+        head: how the new head of a transferred network starts, see
+            :func:`riskmap.training.networks.transfer_network`.
         control_of: the arm whose claim this one isolates; it takes that arm's learning rate.
         needs_scratch: whether the recipe looks at a network that was trained from scratch.
         text: the code that a reader has written, kept in the records; empty for the arms of the package.
@@ -65,6 +77,7 @@ class Arm:
     title: str
     recipe: MakeRecipe
     starts: Literal["scratch", "source"] = "source"
+    head: Head = "zero"
     control_of: str | None = None
     needs_scratch: bool = False
     text: str = field(default="", repr=False)
@@ -94,29 +107,60 @@ class Arm:
 
 
 def weighted(weigh: Weigh) -> MakeRecipe:
-    """Weight a plain loss, at mean 1 over the training pixels."""
+    """Weight a plain loss, at mean 1 over the pixels that are drawn."""
 
     def recipe(data: TargetData) -> Recipe:
-        weights = weigh(data)
-        return Recipe(RiskWeightedLoss(normalization="pixels"), weights / weights.mean())
+        return Recipe(RiskWeightedLoss(normalization="pixels"), at_mean_one(weigh(data), data))
 
     return recipe
 
 
-def by_foreground(weigh: Weigh) -> MakeRecipe:
-    """Normalise each image by its foreground size, as the paper does, at the scale of a plain loss."""
+def at_mean_one(weights: torch.Tensor, data: TargetData) -> torch.Tensor:
+    """Divide weights by their mean over the pixels of the patches that a run draws.
+
+    The mean over all pixels would not do: half of the patches lie on the label, where a map is high, so that its loss
+    would be a multiple of a plain one. It is taken over ``_PATCHES_FOR_MEAN`` patches of the run's own draw.
+
+    Args:
+        weights: [N, 1, *spatial], at least 0.
+        data: whose patches are drawn.
+    """
+    sampler = sampler_of(data.training, data.slices.with_weights(weights), data.seed)
+    steps = range(math.ceil(_PATCHES_FOR_MEAN / data.training.patches.per_step))
+    return weights / torch.stack([sampler.batch(step)["weight"].mean() for step in steps]).mean().item()
+
+
+def by_foreground(weigh: Weigh) -> Weigh:
+    """Divide the weights of each image by the image's foreground, as the paper's loss does.
+
+    An image is a slice or a volume, whole, whatever patches are cut from it; one without foreground is divided by its
+    number of pixels.
+    """
+
+    def normalised(data: TargetData) -> torch.Tensor:
+        labels = data.slices.labels
+        foreground = (labels > 0).flatten(1).sum(1)
+        divisor = torch.where(foreground > 0, foreground, torch.tensor(labels[0].numel()))
+        return weigh(data) / divisor.view(-1, *[1] * (labels.ndim - 1))
+
+    return normalised
+
+
+def sampled(weigh: Weigh) -> MakeRecipe:
+    """Train with a plain loss on patches whose centres lie where the weights are high; those on the label stay."""
 
     def recipe(data: TargetData) -> Recipe:
-        weights = weigh(data)
-        per_image = weights.flatten(1).sum(1)
-        foreground = (data.slices.labels > 0).flatten(1).sum(1)
-        pixels = data.slices.labels[0].numel()
-        divisor = torch.where(foreground > 0, foreground, torch.tensor(pixels))
-        # for a plain loss sum(w) / N is 1 on average: this factor restores that
-        scale = float(1 / (per_image / divisor).mean())
-        return Recipe(RiskWeightedLoss(normalization=PAPER_NORMALIZATION, cross_entropy_weight=scale), weights)
+        return Recipe(RiskWeightedLoss(normalization="pixels"), places=places_of(weigh(data), data))
 
     return recipe
+
+
+def places_of(weights: torch.Tensor, data: TargetData) -> torch.Tensor:
+    """Return weights as chances of a patch's centre: those of the background, and inside the patient alone.
+
+    Patches on the label have their own share of each batch, and outside the patient there is nothing to learn.
+    """
+    return weights * data.inside * (data.slices.labels == 0)
 
 
 def tuned(**choices: float) -> MakeRecipe:
@@ -132,6 +176,6 @@ def shuffled(weigh: Weigh) -> Weigh:
     """Return the shuffled twin of a map: the same values at other places of the same class and image."""
 
     def twin(data: TargetData) -> torch.Tensor:
-        return shuffle_within_class(weigh(data), data.slices.labels, data.seed)
+        return shuffle_within_class(weigh(data), data.slices.labels, data.seed, data.inside)
 
     return twin

@@ -12,9 +12,30 @@ import torch
 from riskmap.loss import RiskWeightedLoss
 from riskmap.project.choices import unknown
 from riskmap.risk import TransferRiskMap
-from riskmap.training.arm import TWIN_SUFFIX, Arm, MakeRecipe, Recipe, by_foreground, shuffled, tuned, weighted
+from riskmap.training.arm import (
+    SAMPLED_SUFFIX,
+    TWIN_SUFFIX,
+    Arm,
+    MakeRecipe,
+    Recipe,
+    Weigh,
+    by_foreground,
+    sampled,
+    shuffled,
+    tuned,
+    weighted,
+)
 from riskmap.training.baseline_losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights
-from riskmap.training.own_arm import arm_of, check_function, has_places, is_weights, no_twin, twin_of
+from riskmap.training.own_arm import (
+    arm_of,
+    check_function,
+    has_places,
+    is_weights,
+    no_twin,
+    sampled_of,
+    sampled_twin_of,
+    twin_of,
+)
 from riskmap.training.target_data import TargetData
 from riskmap.twins import class_mean, cross_entropy_of, hard_probabilities
 
@@ -103,13 +124,22 @@ def _control(of: str, name: str, title: str, makes: MakeRecipe, needs_scratch: b
     return Arm(name, f"Control: {title}", makes, control_of=of, needs_scratch=needs_scratch)
 
 
-def _twin(of: str, title: str, makes: MakeRecipe) -> Arm:
-    return _control(of, of + TWIN_SUFFIX, f"{title}, shuffled", makes)
+def _map(name: str, title: str, short: str, weigh: Weigh) -> tuple[Arm, ...]:
+    """Return a map as a weight of the loss and as a sampler of patches, each with its shuffled twin."""
+    by_place = name + SAMPLED_SUFFIX
+    return (
+        Arm(name, f"Risk map, {title}", weighted(weigh)),
+        _control(name, name + TWIN_SUFFIX, f"{short}, shuffled", weighted(shuffled(weigh))),
+        Arm(by_place, f"Sampler, {title}", sampled(weigh)),
+        _control(by_place, by_place + TWIN_SUFFIX, f"sampler {short}, shuffled", sampled(shuffled(weigh))),
+    )
 
 
+_PAPER = by_foreground(reconstruction)
 _ROWS = (
     Arm("scratch", "From scratch", plain, starts="scratch"),
     Arm("fine_tune", "Fine-tuning", plain),
+    Arm("random_head", "Fine-tuning, random head", plain, head="random"),
     Arm("linear_probe", "Linear probe, then fine-tuning", tuned(probe_share=0.5)),
     Arm("discriminative_rate", "Fine-tuning, body at 0.1 of the rate", tuned(body_rate=0.1)),
     Arm("l2_sp", "Fine-tuning, L2-SP", tuned(body_pull=0.01, head_pull=0.01)),
@@ -117,25 +147,21 @@ _ROWS = (
     Arm("focal", "Fine-tuning, focal loss", focal),
     Arm("top_k", "Fine-tuning, worst 10 % of pixels", top_k),
     Arm("boundary", "Fine-tuning, boundary-weighted", weighted(near_boundary)),
-    Arm("risk_map_paper", "Risk map, reconstruction of the paper", by_foreground(reconstruction)),
-    _twin("risk_map_paper", "reconstruction", by_foreground(shuffled(reconstruction))),
-    _control("risk_map_paper", "foreground_normalised", "reconstruction, w = 1", by_foreground(ones)),
+    *_map("risk_map_paper", "reconstruction of the paper", "reconstruction", _PAPER),
+    _control("risk_map_paper", "foreground_normalised", "reconstruction, w = 1", weighted(by_foreground(ones))),
     _control("risk_map_paper", "risk_map_paper_mean_one", "reconstruction, mean 1", weighted(reconstruction)),
-    Arm("risk_map_hardness", "Risk map, h / mean(h)", weighted(relative_hardness)),
-    _twin("risk_map_hardness", "h / mean(h)", weighted(shuffled(relative_hardness))),
+    *_map("risk_map_hardness", "h / mean(h)", "h / mean(h)", relative_hardness),
     _control("risk_map_hardness", "risk_map_hardness_class_mean", "class mean of h", weighted(mean_of_class)),
     _control("risk_map_hardness", "hard_label", "h of hard labels (NCE)", weighted(hard_label_hardness)),
     _control("risk_map_hardness", "scratch_hardness", "h of a scratch model", weighted(scratch_cross_entropy), True),
-    Arm("risk_map", "Risk map, bounded", weighted(bounded)),
-    _twin("risk_map", "bounded map", weighted(shuffled(bounded))),
-    Arm("risk_map_focused", "Risk map, 1 + 20 r", weighted(focused)),
-    _twin("risk_map_focused", "1 + 20 r", weighted(shuffled(focused))),
+    *_map("risk_map", "bounded", "bounded map", bounded),
+    *_map("risk_map_focused", "1 + 20 r", "1 + 20 r", focused),
 )
 ARMS: dict[str, Arm] = {arm.name: arm for arm in _ROWS}
 # those that the tutorial's page on fine-tuning compares
 TUTORIAL_ARMS = (
-    *("scratch", "fine_tune", "class_balanced", "risk_map_paper", "risk_map_paper_shuffled"),
-    *("risk_map_hardness", "risk_map", "risk_map_shuffled"),
+    *("scratch", "fine_tune", "random_head", "class_balanced", "risk_map_paper", "risk_map_paper_shuffled"),
+    *("risk_map", "risk_map_shuffled"),
 )
 
 
@@ -155,7 +181,8 @@ def choose_arms(arms: Iterable[str | Arm | Callable[..., Any]]) -> tuple[Arm, ..
 
     Args:
         arms: names in ``ARMS``, arms, and functions (see :func:`riskmap.training.own_arm.arm_of`). The name of a
-            function followed by ``_shuffled`` is its twin; a function ``weights(h, y)`` brings its twin along unasked.
+            function followed by ``_shuffled`` is its twin; that of ``weights(h, y)`` followed by ``_sampled`` is the
+            arm in which they say where patches are cut. Both bring their twins along unasked.
             One whose weights are the same for all pixels of a class has no twin: it would be the arm once more. That
             is tried on made-up pixels (:func:`riskmap.training.own_arm.has_places`).
 
@@ -169,17 +196,21 @@ def choose_arms(arms: Iterable[str | Arm | Callable[..., Any]]) -> tuple[Arm, ..
     functions = [each for each in given if not isinstance(each, str | Arm)]
     for function in functions:
         check_function(function)
-    of_twin = {function.__name__ + TWIN_SUFFIX: function for function in functions}
+    by_name = {name: function for function in functions for name in _names_of(function)}
     chosen: list[Arm] = []
     for each in given:
         if isinstance(each, Arm):
             chosen.append(each)
-        elif isinstance(each, str):
-            chosen.append(_asked_twin(of_twin[each]) if each in of_twin else get_arm(each))
-        else:
-            chosen.append(arm_of(each))
-            if each.__name__ + TWIN_SUFFIX not in given and is_weights(each) and has_places(each):
-                chosen.append(twin_of(each))
+            continue
+        name = each if isinstance(each, str) else each.__name__
+        own = by_name.get(name) if isinstance(each, str) else each
+        if own is None:
+            chosen.append(get_arm(name))
+            continue
+        makes, twin = _names_of(own), name + TWIN_SUFFIX
+        chosen.append(makes[name](own))
+        if twin in makes and twin not in given and is_weights(own) and has_places(own):
+            chosen.append(makes[twin](own))
     for arm in chosen:
         if not is_of_table(arm):
             # its code is that of this moment
@@ -191,6 +222,14 @@ def choose_arms(arms: Iterable[str | Arm | Callable[..., Any]]) -> tuple[Arm, ..
 def is_of_table(arm: Arm) -> bool:
     """Tell whether an arm is one of ``ARMS``, and no reader's own."""
     return ARMS.get(arm.name) is arm
+
+
+def _names_of(function: Callable[..., Any]) -> dict[str, Callable[..., Arm]]:
+    """Return what makes the arms of a reader's function, by name: itself, its sampler, and the twin of each."""
+    makes: dict[str, Callable[..., Arm]] = {"": arm_of, TWIN_SUFFIX: _asked_twin}
+    if is_weights(function):
+        makes |= {SAMPLED_SUFFIX: sampled_of, SAMPLED_SUFFIX + TWIN_SUFFIX: sampled_twin_of}
+    return {function.__name__ + suffix: make for suffix, make in makes.items()}
 
 
 def _asked_twin(function: Callable[..., Any]) -> Arm:

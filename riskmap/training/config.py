@@ -1,15 +1,11 @@
-"""The choices that decide a run: the network, how volumes are cut, the training, and the specification of each run."""
+"""The choices that decide a run: the network, how images are cut, and the training."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
-from riskmap.checks import check_count
+from riskmap.checks import check_count, check_number
 from riskmap.training.device import choose_device, choose_precision
-
-if TYPE_CHECKING:
-    # for its type alone: an edited arm.py leaves the source networks valid
-    from riskmap.training.arm import Arm
 
 
 @dataclass(frozen=True)
@@ -30,89 +26,126 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class PatchConfig:
-    """How a network of volumes sees them.
+    """How images are cut into patches for a batch, in slices and in volumes alike.
 
     Args:
-        size: side of the cubes in voxels, of training and of the sliding window; a multiple of the factor by which the
-            network lowers the resolution (8 with four levels). A smaller volume is padded.
+        spatial_dims: 2 for squares cut from slices, 3 for cubes cut from volumes.
+        size: side in voxels; a multiple of the factor by which the network lowers the resolution (8 with four levels).
+            A smaller image is padded.
         per_step: patches per optimiser step, at least 1.
+        foreground: share of them, in [0, 1], that are centred on foreground, rounded up to a whole patch; the others
+            lie anywhere in the patient.
+
+    Raises:
+        ValueError: a value out of range.
     """
 
-    size: int = 48
-    per_step: int = 2
+    spatial_dims: int = 2
+    size: int = 32
+    per_step: int = 32
+    foreground: float = 0.5
 
     def __post_init__(self) -> None:
+        if self.spatial_dims not in (2, 3):
+            raise ValueError(f"spatial_dims must be 2 (slices) or 3 (volumes), got {self.spatial_dims!r}")
         check_count("size", self.size, 1)
         check_count("per_step", self.per_step, 1)
+        check_number("foreground", self.foreground, 0.0, 1.0)
+
+    @property
+    def num_foreground(self) -> int:
+        """Patches per step that are centred on foreground."""
+        return math.ceil(self.foreground * self.per_step)
+
+    @property
+    def window(self) -> int | None:
+        """Side of the sliding window with which volumes are predicted; None for slices, which fit in one piece."""
+        return self.size if self.spatial_dims == 3 else None
+
+
+# two cubes hold as many voxels as a GPU of the field likes
+CUBES = PatchConfig(spatial_dims=3, size=48, per_step=2)
 
 
 def choose_dimensions(
-    spatial_dims: int, channels: Sequence[int] = NetworkConfig.channels, patch_size: int = PatchConfig.size
-) -> tuple[NetworkConfig, PatchConfig | None]:
-    """Return the network of slices (2) or of volumes (3), and for volumes how they are cut.
+    spatial_dims: int, channels: Sequence[int] = NetworkConfig.channels, patch_size: int | None = None
+) -> tuple[NetworkConfig, PatchConfig]:
+    """Return the network of slices (2) or of volumes (3), and how they are cut.
+
+    Args:
+        spatial_dims: 2 or 3.
+        channels: feature maps per resolution level.
+        patch_size: side of a patch; None: 32 for slices, 48 for volumes.
 
     Raises:
         ValueError: ``spatial_dims`` is neither 2 nor 3, or the patch cannot be halved as often as the network does.
 
-    >>> choose_dimensions(2)[1] is None, choose_dimensions(3)[1].size
-    (True, 48)
+    >>> choose_dimensions(2)[1].size, choose_dimensions(3)[1].size
+    (32, 48)
     """
-    if spatial_dims not in (2, 3):
-        raise ValueError(f"spatial_dims must be 2 (slices) or 3 (volumes), got {spatial_dims!r}")
-    network = NetworkConfig(spatial_dims, tuple(channels))
-    if spatial_dims == 2:
-        return network, None
-    factor = 2 ** (len(network.channels) - 1)
-    if patch_size % factor:
-        near = max(round(patch_size / factor), 1) * factor
+    patches = CUBES if spatial_dims == 3 else PatchConfig(spatial_dims)
+    patches = patches if patch_size is None else replace(patches, size=patch_size)
+    factor = 2 ** (len(channels) - 1)
+    if patches.size % factor:
+        near = max(round(patches.size / factor), 1) * factor
         raise ValueError(
-            f"patch_size must be a multiple of {factor} with {len(channels)} levels, got {patch_size}; the nearest is "
-            f"{near}"
+            f"patch_size must be a multiple of {factor} with {len(channels)} levels, got {patches.size}; the nearest "
+            f"is {near}"
         )
-    return network, PatchConfig(patch_size)
+    return NetworkConfig(spatial_dims, tuple(channels)), patches
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The choices of one training run.
+    """The choices of one training run; the defaults are the recipe of a run on the target task.
 
     Args:
         steps: optimiser steps, >= 1.
         learning_rate: Adam's first learning rate, > 0; it falls to 0 along half a cosine.
-        batch_size: slices per step.
-        validations: how many times the validation Dice is taken, the last one after the last step.
+        patches: how images are cut.
+        averaged: share of the steps, in [0, 1], at the end of which the network is the mean of its weights since
+            (Izmailov et al., UAI 2018); 0: the last weights.
+        validate_at: steps after which the validation Dice is taken; it always is after the last one.
         device: see :func:`riskmap.training.device.choose_device`.
         precision: see :func:`riskmap.training.device.choose_precision`.
-        patches: how volumes are cut, where the network takes volumes; None where it takes slices.
     """
 
-    steps: int = 200
+    steps: int = 300
     learning_rate: float = 6.0e-3
-    batch_size: int = 16
-    validations: int = 4
+    patches: PatchConfig = field(default_factory=PatchConfig)
+    averaged: float = 0.3
+    validate_at: tuple[int, ...] = ()
     device: str = "auto"
     precision: str = "auto"
-    patches: PatchConfig | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validations"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
+        if not isinstance(self.steps, int) or self.steps < 1:
+            raise ValueError(f"steps={self.steps!r} must be a whole number of at least 1")
         if not isinstance(self.learning_rate, float) or self.learning_rate <= 0:
             raise ValueError(
                 f"learning_rate={self.learning_rate!r} must be a positive number (in YAML write 2.0e-3, not 2e-3)"
             )
+        check_number("averaged", self.averaged, 0.0, 1.0)
 
     @property
     def spatial_dims(self) -> int:
-        """3 where volumes are cut into patches, otherwise 2."""
-        return 2 if self.patches is None else 3
+        """2 for slices, 3 for volumes."""
+        return self.patches.spatial_dims
 
     @property
     def window(self) -> int | None:
-        """Side of the sliding window with which volumes are predicted; None for slices."""
-        return None if self.patches is None else self.patches.size
+        """See :attr:`PatchConfig.window`."""
+        return self.patches.window
+
+    @property
+    def validation_steps(self) -> tuple[int, ...]:
+        """The steps after which the validation Dice is taken, rising, the last step included."""
+        return tuple(sorted({*(step for step in self.validate_at if step < self.steps), self.steps}))
+
+    @property
+    def first_averaged(self) -> int:
+        """The number of steps before the first whose weights are averaged."""
+        return self.steps - round(self.averaged * self.steps)
 
     def resolved(self) -> "TrainingConfig":
         """Return the same choices with each "auto" replaced by what it stands for on this machine.
@@ -125,123 +158,9 @@ class TrainingConfig:
         return replace(self, device=str(device), precision=str(precision).removeprefix("torch."))
 
 
-@dataclass(frozen=True)
-class SourceSpec:
-    """All that decides a source network, the data apart.
-
-    Args:
-        task: sequence and label, such as "FLAIR:WT".
-        seed: of the first weights and the batches.
-        training: steps, learning rate, device, precision.
-        network: the architecture; the transferred networks share it.
-
-    Raises:
-        ValueError: a network of volumes without patches, or of slices with them.
-    """
-
-    task: str
-    seed: int = 0
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-
-    def __post_init__(self) -> None:
-        _check_dimensions(self.training, self.network)
-
-    def resolved(self) -> "SourceSpec":
-        """Return the same specification with each "auto" replaced by what it stands for on this machine."""
-        return replace(self, training=self.training.resolved())
-
-
-@dataclass(frozen=True)
-class TransferSpec:
-    """All that decides one run on the target task, the data apart.
-
-    Args:
-        source: the source network.
-        task: the target task, such as "T1ce:TC".
-        arm: one way to train.
-        shots: number of target training patients, >= 1.
-        seed: chooses the patients, the fresh weights and the batches; arms of one seed share all three.
-        training: steps, learning rate, device, precision.
-        part: the patients that are scored, "target_test", or "target_val" while choices are being made.
-
-    Raises:
-        ValueError: a number of shots below 1, or a network of volumes without patches, or of slices with them.
-    """
-
-    source: SourceSpec
-    task: str
-    arm: "Arm"
-    shots: int = 3
-    seed: int = 0
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    part: str = "target_test"
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.shots, int) or self.shots < 1:
-            raise ValueError(f"shots={self.shots!r} must be a whole number of at least 1")
-        _check_dimensions(self.training, self.source.network)
-
-    def resolved(self) -> "TransferSpec":
-        """Return the same specification with each "auto" replaced by what it stands for on this machine."""
-        return replace(self, source=self.source.resolved(), training=self.training.resolved())
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all runs of a comparison share, whatever their arm, their seed and their patients.
-
-    Args:
-        network: the architecture.
-        patches: how volumes are cut; None for a network of slices.
-        steps: optimiser steps of a run on the target task.
-        learning_rate: its first learning rate, the same for every arm.
-        source_steps: optimiser steps of the source network.
-        source_learning_rate: its first learning rate.
-        source_seed: its first weights and batches.
-        device: "auto", "cpu", "cuda", ...
-        precision: "auto", "float32", "bfloat16", "float16".
-    """
-
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    patches: PatchConfig | None = None
-    steps: int = 200
-    learning_rate: float = 6.0e-3
-    source_steps: int = 400
-    source_learning_rate: float = 2.0e-3
-    source_seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-
-    @property
-    def training(self) -> TrainingConfig:
-        """How a run on the target task is trained."""
-        return self._training(self.steps, self.learning_rate)
-
-    def source(self, task: str) -> SourceSpec:
-        """Return the specification of the source network of a task."""
-        training = self._training(self.source_steps, self.source_learning_rate)
-        return SourceSpec(task, self.source_seed, training, self.network)
-
-    def transfer(self, source: str, target: str, arm: "Arm", shots: int, seed: int) -> TransferSpec:
-        """Return the specification of one run from a source task to a target task."""
-        return TransferSpec(self.source(source), target, arm, shots, seed, self.training)
-
-    def _training(self, steps: int, learning_rate: float) -> TrainingConfig:
-        return TrainingConfig(steps, learning_rate, device=self.device, precision=self.precision, patches=self.patches)
-
-
 # the networks that a page can be given by name: their dimensions, feature maps and the side of the patches
-NETWORKS: dict[str, tuple[NetworkConfig, PatchConfig | None]] = {
+NETWORKS: dict[str, tuple[NetworkConfig, PatchConfig]] = {
     "slices": choose_dimensions(2),
     "volumes": choose_dimensions(3),
     "large_volumes": choose_dimensions(3, (32, 64, 128, 256, 320), 96),
 }
-
-
-def _check_dimensions(training: TrainingConfig, network: NetworkConfig) -> None:
-    if network.spatial_dims != training.spatial_dims:
-        raise ValueError(
-            f"a network of {network.spatial_dims} spatial dimensions does not go with patches={training.patches}; "
-            "choose_dimensions gives both"
-        )

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
-from riskmap.data.batches import BatchSampler, PatchSampler
+from riskmap.data.batches import PatchSampler
 from riskmap.data.patients import SliceSet
 from riskmap.project.files import atomic_path
 from riskmap.project.progress import progress_bar
@@ -44,16 +45,23 @@ class History:
         return {name: getattr(self, name) for name in ("loss", "validation_step", "validation_dice")}
 
 
-def sampler_of(config: TrainingConfig, data: SliceSet, seed: int) -> BatchSampler | PatchSampler:
-    """Return what draws the batches of a run: slices of [N, 1, H, W], or patches of [N, 1, X, Y, Z]."""
-    if config.patches is None:
-        return BatchSampler(data, config.batch_size, seed)
-    return PatchSampler(data, config.patches.size, config.patches.per_step, seed)
+def sampler_of(config: TrainingConfig, data: SliceSet, seed: int, places: torch.Tensor | None = None) -> PatchSampler:
+    """Return what draws the batches of a run, on its device: patches of slices, or of volumes.
+
+    Args:
+        config: how images are cut.
+        data: training slices or volumes, with their weights.
+        seed: of the batches.
+        places: where patches are cut, see :class:`riskmap.data.batches.PatchSampler`.
+    """
+    patches = config.patches
+    cut = (patches.size, patches.per_step, patches.num_foreground)
+    return PatchSampler(data, *cut, seed, places=places, device=choose_device(config.device))
 
 
 def train(
     network: nn.Module,
-    sampler: BatchSampler | PatchSampler,
+    sampler: PatchSampler,
     loss: Loss,
     config: TrainingConfig,
     *,
@@ -63,7 +71,10 @@ def train(
     checkpoint_every: int = 50,
     progress: str | None = None,
 ) -> History:
-    """Train ``network`` in place with Adam and a cosine learning rate.
+    """Train ``network`` in place with Adam and a cosine learning rate, up to the mean of its last weights.
+
+    Where ``config.averaged`` is above 0, the weights (and the running means of batch norm) are averaged over the last
+    steps, and validated as averages from then on.
 
     Args:
         network: any that maps images [B, 1, *spatial] to logits [B, C, *spatial].
@@ -90,10 +101,16 @@ def train(
     optimizer = torch.optim.Adam(strategy.parameter_groups(network, config.learning_rate), lr=config.learning_rate)
     anchor = strategy.anchor(network)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
-    parts: dict[str, Restorable] = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    # its buffers are averaged as well: batch norm's running means belong to the weights
+    average = AveragedModel(network, use_buffers=True)
+    parts: dict[str, Restorable] = {
+        "network": network,
+        "average": average,
+        "optimizer": optimizer,
+        "schedule": schedule,
+    }
     history = History()
     first = _restore(parts, history, checkpoint, device)
-    validate_at = {round(config.steps * part / config.validations) for part in range(1, config.validations + 1)}
     steps = range(first, config.steps)
     penalized = _penalized(loss, network, strategy, anchor)
     bar = progress_bar(steps, progress, initial=first, total=config.steps, unit="step", shown=progress is not None)
@@ -101,13 +118,17 @@ def train(
         strategy.prepare_step(network, step, config.steps)
         history.loss.append(train_step(network, sampler.batch(step), penalized, optimizer, device, precision))
         schedule.step()
-        if validate is not None and step + 1 in validate_at:
-            network.eval()
-            history.validation_dice.append(validate(network))
+        is_averaged = step >= config.first_averaged
+        if is_averaged:
+            average.update_parameters(network)
+        if validate is not None and step + 1 in config.validation_steps:
+            history.validation_dice.append(validate((average.module if is_averaged else network).eval()))
             history.validation_step.append(step + 1)
         if checkpoint is not None and (step + 1) % checkpoint_every == 0 and step + 1 < config.steps:
             seconds = history.earlier_seconds + time.perf_counter() - started
             _save(parts, history, step + 1, seconds, checkpoint)
+    if config.first_averaged < config.steps:
+        network.load_state_dict(average.module.state_dict())
     network.eval()
     return history
 

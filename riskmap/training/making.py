@@ -15,10 +15,11 @@ from riskmap.data.cohort import Cohort, Task
 from riskmap.data.patients import SliceSet, load_patients
 from riskmap.loss import RiskWeightedLoss
 from riskmap.measure.overlap import score_patients
-from riskmap.training.config import SourceSpec, TrainingConfig, TransferSpec
+from riskmap.training.config import TrainingConfig
 from riskmap.training.loop import History, Validate, sampler_of, train
 from riskmap.training.networks import SegmentationNetwork, build_network, transfer_network
 from riskmap.training.prediction import mean_dice_of_slices, predict_patients
+from riskmap.training.specs import SourceSpec, TransferSpec
 from riskmap.training.target_data import TargetData
 
 
@@ -99,14 +100,12 @@ def make_transfer(
     if source is None:
         network = build_network(num_classes, spec.source.network, spec.seed)
     else:
-        network = transfer_network(source, num_classes, spec.source.network, spec.seed)
-    recipe = spec.arm.recipe(
-        TargetData(slices, num_classes, source, spec.seed, training.precision, scratch, training.window)
-    )
+        network = transfer_network(source, num_classes, spec.source.network, spec.seed, spec.arm.head)
+    recipe = spec.arm.recipe(TargetData(slices, num_classes, source, spec.seed, training, scratch))
     scored = cohort.part(spec.part)
     history = train(
         network,
-        sampler_of(training, slices.with_weights(recipe.weights), spec.seed),
+        sampler_of(training, slices.with_weights(recipe.weights), spec.seed, recipe.places),
         recipe.loss,
         training,
         strategy=recipe.strategy,

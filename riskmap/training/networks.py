@@ -1,6 +1,7 @@
 """The segmentation network: a MONAI U-Net body and a head of one convolution; a new task changes the head alone."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from monai.networks.nets import UNet
@@ -8,6 +9,11 @@ from torch import nn
 
 from riskmap.project.files import atomic_path
 from riskmap.training.config import NetworkConfig
+
+# nnU-Net's; the gradient of MONAI's default, PReLU, takes a fifth of a step
+_ACTIVATION = ("leakyrelu", {"negative_slope": 0.01, "inplace": True})
+
+Head = Literal["zero", "random"]
 
 
 class SegmentationNetwork(nn.Module):
@@ -26,6 +32,7 @@ class SegmentationNetwork(nn.Module):
             out_channels=features,
             channels=config.channels,
             strides=(2,) * (len(config.channels) - 1),
+            act=_ACTIVATION,
             norm=config.norm,
         )
         convolution = nn.Conv2d if config.spatial_dims == 2 else nn.Conv3d
@@ -48,11 +55,33 @@ def build_network(num_classes: int, config: NetworkConfig | None = None, seed: i
 
 
 def transfer_network(
-    source: SegmentationNetwork, num_classes: int, config: NetworkConfig | None = None, seed: int = 0
+    source: SegmentationNetwork,
+    num_classes: int,
+    config: NetworkConfig | None = None,
+    seed: int = 0,
+    head: Head = "zero",
 ) -> SegmentationNetwork:
-    """Build a network for the target task: the source's body, a fresh head of ``num_classes`` classes."""
+    """Build a network for the target task: the source's body, a fresh head of ``num_classes`` classes.
+
+    Args:
+        source: gives its body.
+        num_classes: of the target task.
+        config: of the source network.
+        seed: of the head's weights, where they are random.
+        head: "zero" starts from logits of 0, so that the first gradients train the head and leave the body as it came;
+            those of a "random" head change the body before the head means anything (feature distortion, Kumar et al.,
+            ICLR 2022).
+
+    Raises:
+        ValueError: another kind of head.
+    """
     network = build_network(num_classes, config, seed)
     network.body.load_state_dict(source.body.state_dict())
+    if head == "zero":
+        for parameter in network.head.parameters():
+            nn.init.zeros_(parameter)
+    elif head != "random":
+        raise ValueError(f'head={head!r} must be "zero" or "random"')
     return network
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from riskmap.project.function_code import text_of
-from riskmap.training.arm import TWIN_SUFFIX, Arm, MakeRecipe, Recipe, Weigh, weighted
+from riskmap.training.arm import SAMPLED_SUFFIX, TWIN_SUFFIX, Arm, MakeRecipe, Recipe, Weigh, sampled, weighted
 from riskmap.training.strategy import Strategy
 from riskmap.training.target_data import TargetData
 from riskmap.twins import shuffle_within_class
@@ -61,6 +61,33 @@ def twin_of(function: Callable[..., Any]) -> Arm:
     makes = weighted(_shuffled_weights_of(function)) if is_weights(function) else _shuffled_recipe_of(function)
     name = function.__name__
     return _arm(function, name + TWIN_SUFFIX, f"Control: {name.replace('_', ' ')}, shuffled", makes, control_of=name)
+
+
+def sampled_of(function: Callable[..., Any]) -> Arm:
+    """Return the arm in which the weights of ``weights(h, y)`` say where patches are cut, not how much a pixel counts.
+
+    Raises:
+        TypeError: it is no such function; a ``recipe(data)`` sets the places itself.
+        UnknownCodeError, ChangedCodeError: as :func:`arm_of`.
+    """
+    name = function.__name__ + SAMPLED_SUFFIX
+    return _arm(function, name, name.replace("_", " "), sampled(_weights_of(_only_weights(function))))
+
+
+def sampled_twin_of(function: Callable[..., Any]) -> Arm:
+    """Return the shuffled twin of :func:`sampled_of`, which raises the same."""
+    of = function.__name__ + SAMPLED_SUFFIX
+    makes = sampled(_shuffled_weights_of(_only_weights(function)))
+    return _arm(function, of + TWIN_SUFFIX, f"Control: {of.replace('_', ' ')}, shuffled", makes, control_of=of)
+
+
+def _only_weights(function: Callable[..., Any]) -> Callable[..., Any]:
+    check_function(function)
+    if not is_weights(function):
+        raise TypeError(
+            f"{function.__name__}(data) is a recipe, which sets its places itself: there is no sampler of it"
+        )
+    return function
 
 
 def check_function(function: Callable[..., Any]) -> None:
@@ -151,7 +178,8 @@ def _shuffled_weights_of(function: Callable[[Tensor, Tensor], Tensor]) -> Weigh:
 
 
 def _recipe_of(function: Callable[[TargetData], Recipe]) -> MakeRecipe:
-    """Check what ``recipe(data)`` returns; its weights become float32."""
+    """Check what ``recipe(data)`` returns; its weights and places become float32."""
+    name = function.__name__
 
     def recipe(data: TargetData) -> Recipe:
         with _draws_from(data.seed):
@@ -162,29 +190,34 @@ def _recipe_of(function: Callable[[TargetData], Recipe]) -> MakeRecipe:
                 f"{function.__name__}(data) must return a Recipe of a loss, weights or None, and a Strategy, got "
                 f"{', '.join(type(part).__name__ for part in parts)}"
             )
-        if made.weights is None:
-            return made
-        subject = f"the weights of {function.__name__}(data) must be"
-        return replace(made, weights=_checked(made.weights, data.slices.labels, subject))
+        weights, places = (
+            values if values is None else _checked(values, data.slices.labels, f"the {kind} of {name}(data) must be")
+            for kind, values in (("weights", made.weights), ("places", made.places))
+        )
+        return replace(made, weights=weights, places=places)
 
     return recipe
 
 
 def _shuffled_recipe_of(function: Callable[[TargetData], Recipe]) -> MakeRecipe:
-    """Return the twin of :func:`_recipe_of`: the same loss and strategy, the weights at other places."""
+    """Return the twin of :func:`_recipe_of`: the same loss and strategy, its weights and places elsewhere."""
     makes = _recipe_of(function)
 
     def recipe(data: TargetData) -> Recipe:
         made = makes(data)
-        if made.weights is None:
-            raise ValueError(f"{function.__name__} has no weights, so it has no shuffled twin")
-        return replace(made, weights=_shuffled(made.weights, data, function.__name__))
+        if made.weights is None and made.places is None:
+            raise ValueError(f"{function.__name__} has neither weights nor places, so it has no shuffled twin")
+        weights, places = (
+            values if values is None else _shuffled(values, data, function.__name__)
+            for values in (made.weights, made.places)
+        )
+        return replace(made, weights=weights, places=places)
 
     return recipe
 
 
 def _shuffled(weights: Tensor, data: TargetData, name: str) -> Tensor:
-    twin = shuffle_within_class(weights, data.slices.labels, data.seed)
+    twin = shuffle_within_class(weights, data.slices.labels, data.seed, data.inside)
     if torch.equal(twin, weights):
         raise ValueError(f"{no_twin(name)}; arm_of({name}) in place of {name} comes without one")
     return twin

@@ -25,11 +25,12 @@ from riskmap.project.progress import progress_bar
 from riskmap.project.workers import torch_threads
 from riskmap.training.arm import ARMS_MODULE
 from riskmap.training.arms import get_arm, is_of_table
-from riskmap.training.config import NetworkConfig, PatchConfig, SourceSpec, TrainingConfig, TransferSpec
+from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 from riskmap.training.device import choose_device
 from riskmap.training.making import Made, choose_patients, make_source, make_transfer
 from riskmap.training.networks import SegmentationNetwork, build_network, load_weights, save_weights
 from riskmap.training.record import computing_versions, write_record
+from riskmap.training.specs import SourceSpec, TransferSpec
 
 Spec = SourceSpec | TransferSpec
 Wanted = tuple[Spec, Cohort]
@@ -224,7 +225,7 @@ def parameters_of(spec: Spec, cohort: Cohort) -> dict[str, Any]:
     spec = spec.resolved()
     task = Task.parse(spec.task).check(cohort)
     common = {
-        "training": _stored_training(spec.training),
+        "training": asdict(spec.training),
         "num_classes": cohort.targets[task.target].num_classes,
         "data": {"cohort": cohort.name, "digest": cohort.digest, "simulated": cohort.simulated},
         "code": package_code(make_source.__module__),
@@ -246,19 +247,15 @@ def parameters_of(spec: Spec, cohort: Cohort) -> dict[str, Any]:
         **common,
     }
     if arm.starts == "source":
-        parameters["source"] = {**asdict(spec.source), "training": _stored_training(spec.source.training)}
+        parameters["source"] = asdict(spec.source)
+        parameters["head"] = arm.head
     return parameters
 
 
-def _stored_training(training: TrainingConfig) -> dict[str, Any]:
-    """Return a training as a dictionary; what only volumes have is named only there."""
-    stored = asdict(training)
-    return stored if training.patches else {name: value for name, value in stored.items() if name != "patches"}
-
-
 def _training_config(stored: Mapping[str, Any]) -> TrainingConfig:
-    patches = stored.get("patches")
-    return TrainingConfig(**{**stored, "patches": PatchConfig(**patches) if patches else None})
+    # JSON has no tuples
+    known = {"patches": PatchConfig(**stored["patches"]), "validate_at": tuple(stored["validate_at"])}
+    return TrainingConfig(**{**stored, **known})
 
 
 def _network_config(stored: Mapping[str, Any]) -> NetworkConfig:

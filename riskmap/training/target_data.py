@@ -1,6 +1,6 @@
 """What an arm may look at: the target's training patients, and frozen networks on them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -8,6 +8,7 @@ from torch import nn
 
 from riskmap.data.patients import SliceSet
 from riskmap.leep import LeepStatistics
+from riskmap.training.config import TrainingConfig
 from riskmap.training.prediction import predict_probabilities
 
 
@@ -17,20 +18,20 @@ class TargetData:
 
     A network is any module that maps images [N, 1, *spatial] to logits [N, C, *spatial]; nothing but its softmax is
     used. ``source`` is None where the arm starts from scratch; ``scratch``, trained on these slices alone, is there for
-    the arms that ask for it. ``window`` is the side of the sliding window over volumes, None for slices.
+    the arms that ask for it. ``training`` says how the run is trained: its patches and its precision.
     """
 
     slices: SliceSet
     num_classes: int
     source: nn.Module | None
     seed: int
-    precision: str = "auto"
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     scratch: nn.Module | None = None
-    window: int | None = None
 
     def probabilities_of(self, network: nn.Module) -> torch.Tensor:
         """Return a network's softmax on the training slices, [N, K, *spatial]."""
-        batches = predict_probabilities(network, self.slices.images, self.precision, window=self.window)
+        training = self.training
+        batches = predict_probabilities(network, self.slices.images, training.precision, window=training.window)
         return torch.cat(list(batches))
 
     def leep_of(self, probabilities: torch.Tensor) -> LeepStatistics:
@@ -59,6 +60,11 @@ class TargetData:
         if self.scratch is None:
             raise ValueError("the arm has not asked for a network from scratch (needs_scratch)")
         return self.probabilities_of(self.scratch)
+
+    @cached_property
+    def inside(self) -> torch.Tensor:
+        """Where the patients are: the pixels whose image is not 0, bool [N, 1, *spatial]."""
+        return self.slices.images != 0
 
     @cached_property
     def hardness(self) -> torch.Tensor:
