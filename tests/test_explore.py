@@ -13,9 +13,10 @@ from benchmarks import made_up
 from riskmap.data.cohort import Task
 from riskmap.data.patients import load_slices
 from riskmap.experiment.plans import SMOKE
-from riskmap.explorers.base import Explorer, choice, number_slider, panels, wipe
+from riskmap.explorers.base import Explorer, choice, number_slider, panels
 from riskmap.explorers.leep import binary_source, explore_leep
 from riskmap.explorers.patients import _describe_weights, explore_cohort, explore_risk_map
+from riskmap.explorers.picture import Picture, as_image, wipe
 from riskmap.explorers.results import explore_few_shot, explore_gap_matrix, explore_predictions
 from riskmap.figures.charts import plot_bars, plot_differences
 from riskmap.figures.images import plot_outlines, window_of
@@ -137,6 +138,72 @@ def test_moving_an_input_changes_picture_and_sentence_and_moving_back_restores_t
     assert name == "opacity" or len(said) > 1, "the sentence follows"
     assert shown(explorer) == seen[start], "moving back restores the picture"
     assert explorer.sentence.value == sentence
+
+
+def drawn_by_matplotlib(figure):
+    """Return the pixels of the whole figure, of which nothing is kept."""
+    figure.canvas.draw()
+    return np.asarray(as_image(figure.canvas))
+
+
+def values_of(widget):
+    """Return the values of an input, or some of a slider over numbers."""
+    if isinstance(widget, widgets.Dropdown | widgets.SelectionSlider):
+        return [option[1] if isinstance(option, tuple) else option for option in widget.options]
+    return np.linspace(widget.min, widget.max, 9).astype(type(widget.value)).tolist()
+
+
+@every_explorer
+def test_after_a_walk_the_picture_is_what_matplotlib_draws_afresh(fixture, request):
+    """Neither an artist nor a frame of an earlier setting may stay."""
+    explorer = request.getfixturevalue(fixture)
+    start, generator = explorer.values(), np.random.default_rng(0)
+    for _ in range(4):
+        for widget in explorer.inputs.values():
+            values = values_of(widget)
+            widget.value = values[generator.integers(len(values))]
+        picture = np.asarray(Image.open(BytesIO(shown(explorer))))
+        np.testing.assert_array_equal(picture, drawn_by_matplotlib(explorer.figure))
+        for ax in explorer.figure.axes:
+            ax.clear()
+            ax.set_axisbelow(True)
+        explorer._draw(**explorer.values())
+        np.testing.assert_array_equal(picture, drawn_by_matplotlib(explorer.figure))
+    for name, value in start.items():
+        explorer.inputs[name].value = value
+
+
+FRAMES = {
+    "title": lambda ax: ax.set_title("other"),
+    "name of an axis": lambda ax: ax.set_xlabel("other"),
+    "limits": lambda ax: ax.set_ylim(-1, 5),
+    "ticks": lambda ax: ax.set_xticks([0.5]),
+    "words of ticks": lambda ax: ax.set_xticks([0, 1], ["zero", "one"]),
+    "weight of words": lambda ax: ax.get_xticklabels()[0].set_fontweight("bold"),
+    "no axis": lambda ax: ax.yaxis.set_visible(False),
+    "no panel": lambda ax: ax.set_visible(False),
+    "shape": lambda ax: ax.imshow(np.eye(3)[:2]),
+    "size": lambda ax: ax.figure.set_size_inches(4, 2),
+}
+
+
+@pytest.mark.parametrize("change", FRAMES.values(), ids=FRAMES)
+def test_a_frame_that_changes_is_drawn_again_and_one_that_returns_fits(change):
+    figure = panels(2, width=5, height=2, place={"bottom": 0.3, "top": 0.8})
+    left = figure.axes[0]
+    picture, seen = Picture(figure), []
+    for plot in (lambda ax: None, change, lambda ax: None):
+        for ax in figure.axes:
+            ax.clear()
+            ax.set(visible=True, axisbelow=True, xticks=[0, 1])
+            ax.yaxis.set_visible(True)
+            ax.imshow(np.eye(3))
+        figure.set_size_inches(5, 2)
+        plot(left)
+        seen.append(np.asarray(picture.draw()))
+        np.testing.assert_array_equal(seen[-1], drawn_by_matplotlib(figure))
+    assert seen[0].shape != seen[1].shape or (seen[0] != seen[1]).any()
+    np.testing.assert_array_equal(seen[0], seen[2])
 
 
 @every_explorer

@@ -120,8 +120,10 @@ def test_patients_and_their_mean(ax):
     )
     assert [label.get_text() for label in ax.get_xticklabels()] == ["Fine-tuning,\nplain", "S"]
     assert ax.lines[1].get_ydata().tolist() == [0.1, 0.2, 0.6]
-    means = [bar.get_segments()[0][0][1] for bar in ax.collections]
-    assert means == pytest.approx([0.5, 0.3])
+    (bars,) = ax.collections
+    first, second = (bar.tolist() for bar in bars.get_segments())
+    assert first == [pytest.approx([-0.3, 0.5]), pytest.approx([0.3, 0.5])]
+    assert second == [pytest.approx([0.7, 0.3]), pytest.approx([1.3, 0.3])]
 
 
 def test_shots_with_their_spread(ax):

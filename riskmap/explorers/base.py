@@ -10,14 +10,15 @@ from functools import cached_property
 from html import escape
 from io import BytesIO
 from textwrap import fill
-from typing import Any, cast
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+
+from riskmap.explorers.picture import Picture, as_image
 
 Draw = Callable[..., str]
 # text of a projected page must be readable from the last row: few inches, many pixels in each
@@ -47,14 +48,16 @@ class Explorer(widgets.VBox):
         self.inputs = dict(inputs)
         self._draw = draw
         first = self.values()
+        draw(**first)
+        # finding the layout again at every move would cost more than the drawing
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        self._pixels = Picture(figure)
         self._strip = [{**first, **position} for position in strip]
         self.picture = widgets.Image(format="png")
         self.sentence = widgets.HTML()
         for each in self.inputs.values():
             each.observe(self._redraw, names="value")
-        self._redraw()
-        # the first drawing has found the layout; finding it again would cost more than the drawing
-        figure.set_layout_engine("none")
         self._redraw()
         rows = widgets.HBox(list(self.inputs.values()), layout=widgets.Layout(flex_flow="row wrap"))
         # an Image in a box is stretched unless the box says otherwise
@@ -74,7 +77,7 @@ class Explorer(widgets.VBox):
         pieces, sentences = [], []
         for position in self._strip:
             sentences.append(self._draw(**position))
-            piece = _image(self.figure)
+            piece = self._pixels.draw()
             pieces += [piece, _caption(sentences[-1], piece.width)]
         self._draw(**self.values())
         page = Image.new("RGB", (max(p.width for p in pieces), sum(p.height for p in pieces)), "white")
@@ -93,7 +96,7 @@ class Explorer(widgets.VBox):
             self._say(f"This could not be drawn: {error}")
             raise
         self._say(sentence)
-        self.picture.value = encode_picture(self.figure)
+        self.picture.value = _png(self._pixels.draw())
 
     def _say(self, sentence: str) -> None:
         self.sentence.value = f'<p style="max-width: 60em; font-size: 1.05em">{escape(sentence)}</p>'
@@ -117,27 +120,12 @@ def panels(
     """
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained" if place is None else None)
     FigureCanvasAgg(figure)
-    figure.subplots(1, count, **options)
+    for ax in np.atleast_1d(figure.subplots(1, count, **options)):
+        # a grid belongs to the frame
+        ax.set_axisbelow(True)
     if place is not None:
         figure.subplots_adjust(**place)
     return figure
-
-
-def wipe(ax: Axes) -> None:
-    """Take away what was drawn, and keep the axes with their ticks and titles: ``clear`` costs more than a slice."""
-    # a legend would list bars that only their container remembers
-    for container in list(ax.containers):
-        container.remove()
-    legend = ax.get_legend()
-    for artist in [*ax.images, *ax.collections, *ax.lines, *ax.patches, *ax.texts, *([legend] if legend else [])]:
-        artist.remove()
-    # or the limits would remember what is gone
-    ax.relim()
-
-
-def encode_picture(figure: Figure) -> bytes:
-    """Draw a figure of :func:`panels` and return it as a PNG, quickly rather than small."""
-    return _png(_image(figure))
 
 
 def slice_slider(value: int, last: int) -> widgets.IntSlider:
@@ -171,13 +159,6 @@ def _look() -> dict[str, Any]:
     return {"style": {"description_width": "initial"}, "layout": widgets.Layout(width=_CONTROL_WIDTH)}
 
 
-def _image(figure: Figure) -> Image.Image:
-    # Figure.savefig would draw everything twice, the first time only to find a layout
-    canvas = cast(FigureCanvasAgg, figure.canvas)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
-
-
 def _png(image: Image.Image) -> bytes:
     with BytesIO() as stream:
         # fast compression: at full effort the PNG would take longer than the drawing
@@ -189,6 +170,7 @@ def _caption(sentence: str, width: int) -> Image.Image:
     text = fill(sentence, max(width // 8, 20))
     lines = text.count("\n") + 1
     figure = Figure(figsize=(width / DPI, (21 * lines + 24) / DPI), dpi=DPI)
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     figure.text(8 / width, 0.95, text, va="top", fontsize=11, linespacing=1.25, parse_math=False)
-    return _image(figure)
+    canvas.draw()
+    return as_image(canvas)

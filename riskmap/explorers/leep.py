@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from riskmap.explorers.base import Explorer, number_slider, panels, wipe
+from riskmap.explorers.base import Explorer, number_slider, panels
+from riskmap.explorers.picture import wipe
 from riskmap.figures.charts import plot_bars, plot_table
 from riskmap.leep import LeepStatistics
 

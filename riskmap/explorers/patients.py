@@ -10,7 +10,8 @@ from torch import nn
 
 from riskmap.data.cohort import Cohort, Task
 from riskmap.data.patients import volume_to_slices
-from riskmap.explorers.base import Explorer, choice, number_slider, panels, slice_slider, wipe
+from riskmap.explorers.base import Explorer, choice, number_slider, panels, slice_slider
+from riskmap.explorers.picture import wipe
 from riskmap.figures.images import busiest_slice, plot_class_contours, plot_overlay, plot_slice
 from riskmap.leep import LeepStatistics
 from riskmap.risk import SCALINGS, WEIGHTINGS, TransferRiskMap

@@ -12,7 +12,8 @@ from riskmap.experiment import score_tables
 from riskmap.experiment.figures import cell_of, gap_matrix
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.plan import Pair
-from riskmap.explorers.base import Explorer, choice, panels, slice_slider, steps_slider, wipe
+from riskmap.explorers.base import Explorer, choice, panels, slice_slider, steps_slider
+from riskmap.explorers.picture import wipe
 from riskmap.figures.charts import plot_differences, plot_matrix, plot_patients, plot_shots
 from riskmap.figures.images import busiest_slice, enlarge, plot_frame, plot_harm, plot_outlines, window_of
 from riskmap.figures.style import GREY
@@ -113,11 +114,12 @@ def explore_few_shot(frame: pd.DataFrame) -> Explorer:
     @cache
     def by_patient(metric: str, k: int) -> pd.DataFrame:
         rows = frames[metric]
-        return score_tables.per_patient(rows.loc[rows["shots"] == k])
+        return score_tables.per_patient(rows.loc[rows["shots"] == k]).reset_index().melt("patient", value_name="dice")
 
     @cache
     def estimate(metric: str, arm: str, k: int) -> Estimate:
-        return patient_mean(by_patient(metric, k)[arm])
+        rows = by_patient(metric, k)
+        return patient_mean(rows.loc[rows["arm"] == arm, "dice"])
 
     def draw(metric: str, arm: str, k: int) -> str:
         style: dict[str, Any] = {"titles": score_tables.titles_of(arms), "highlight": arm}
@@ -127,8 +129,7 @@ def explore_few_shot(frame: pd.DataFrame) -> Explorer:
         order = [*(each for each in arms if each != arm), arm]
         plot_shots(curves, shots_curves[metric], order=order, **style)
         curves.axvspan(shots.index(k) - 0.3, shots.index(k) + 0.3, color=GREY, alpha=0.12)
-        dice = by_patient(metric, k).reset_index().melt("patient", value_name="dice")
-        plot_patients(patients, dice, order=arms, **style)
+        plot_patients(patients, by_patient(metric, k), order=arms, **style)
         patients.set_title(f"each mark is a test patient, k = {k}", fontsize=11)
         for ax, each in ((curves, ""), (patients, " per patient")):
             ax.axhline(0, color="black", linewidth=1)

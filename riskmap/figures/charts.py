@@ -61,15 +61,17 @@ def plot_patients(
         titles: name of each arm for the axis.
         highlight: an arm whose name is set in bold.
     """
+    by_arm = dict(list(scores.sort_values("patient").groupby("arm")["dice"]))
     for place, arm in enumerate(order):
-        dice = scores.loc[scores["arm"] == arm].sort_values("patient")["dice"].to_numpy()
+        dice = by_arm[arm].to_numpy()
         colour, marker = arm_style(arm)
         # a fixed fan instead of random jitter: the same records draw the same figure
         offsets = np.linspace(-0.18, 0.18, len(dice)) if len(dice) > 1 else np.zeros(1)
         # a Dice of 0 lies on the axis: there too the whole mark is drawn
         style: dict[str, Any] = {"linestyle": "none", "alpha": 0.7, "markersize": 6, "clip_on": False}
         ax.plot(place + offsets, dice, marker=marker, color=colour, **style)
-        ax.hlines(dice.mean(), place - 0.3, place + 0.3, color="black", linewidth=2, clip_on=False)
+    places, means = np.arange(len(order)), [by_arm[arm].mean() for arm in order]
+    ax.hlines(means, places - 0.3, places + 0.3, color="black", linewidth=2, clip_on=False)
     ax.set_xticks(range(len(order)), [fill(titles[arm], 15) for arm in order], fontsize=9)
     for arm, label in zip(order, ax.get_xticklabels(), strict=True):
         label.set_fontweight("bold" if arm == highlight else "normal")
@@ -96,14 +98,14 @@ def plot_shots(
         highlight: an arm whose line is drawn thick.
     """
     shots = sorted(curve["shots"].unique())
+    by_arm = dict(list(curve.sort_values("shots").groupby("arm")))
     for place, arm in enumerate(order):
-        rows = curve.loc[curve["arm"] == arm].set_index("shots").loc[shots]
+        dice, *ends = by_arm[arm][["dice", "low", "high"]].to_numpy().T
         colour, marker = arm_style(arm)
         where = np.arange(len(shots)) + (place - (len(order) - 1) / 2) * 0.07
-        spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["dice"].to_numpy())
         style: dict[str, Any] = {"color": colour, "marker": marker, "capsize": 3, "clip_on": False}
         style["linewidth"] = 4 if arm == highlight else 1.5
-        ax.errorbar(where, rows["dice"], yerr=spread, label=titles[arm], **style)
+        ax.errorbar(where, dice, yerr=np.abs(ends - dice), label=titles[arm], **style)
     ax.set_xticks(range(len(shots)), shots)
     ax.set(xlabel="target patients (k)", ylabel="Dice", ylim=(0, 1))
     ax.grid(alpha=0.3)
