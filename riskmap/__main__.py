@@ -19,6 +19,9 @@ from riskmap.project.commands import exit_status, run_to_its_end  # noqa: E402
 from riskmap.project.environment import EXTRAS, ensure_environment, require_checkout  # noqa: E402
 from riskmap.project.paths import PROJECT_ROOT  # noqa: E402
 
+_CHECKS = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]
+# on all cores, within the memory of a laptop: each process may have a kernel with workers of its own
+_TESTS = ["pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "worksteal"]
 # What each target runs with the environment's interpreter; further arguments go to the last command.
 COMMANDS: dict[str, list[list[str]]] = {
     "tutorial": [["riskmap.rerun.tutorial"]],
@@ -28,7 +31,8 @@ COMMANDS: dict[str, list[list[str]]] = {
     "publish": [["riskmap.rerun.publish"]],
     "lab": [["jupyter", "lab", "notebooks/00_start_here.ipynb"]],
     "bench": [["benchmarks"]],
-    "test": [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["pytest"]],
+    "test": [*_CHECKS, _TESTS],
+    "test-all": [*_CHECKS, [*_TESTS, "-m", ""]],
     "test-browser": [["riskmap.project.browser"]],
 }
 _TARGETS = """\
@@ -41,6 +45,7 @@ targets:
   lab           open JupyterLab at the first notebook
   bench         measure speed and memory
   test          ruff, mypy, pytest
+  test-all      the same with the slow tests: every archive layout through every page, sweeps that lose a worker
   test-browser  move every notebook's sliders in a real browser
   check-env     compare this interpreter with the requirements
   clean         remove what was built; with --all the environment too
@@ -101,7 +106,7 @@ _DONE_HERE: dict[str, Callable[[Sequence[str]], int]] = {"check-env": check_env.
 
 def running_interpreter(target: str) -> str:
     """Return the running interpreter when it satisfies what ``target`` needs; otherwise end with the list."""
-    extras = [extra for extra in EXTRAS if extra != "test" or target in ("test", "test-browser")]
+    extras = [extra for extra in EXTRAS if extra != "test" or target in ("test", "test-all", "test-browser")]
     checks = check_env.check_requirements(PROJECT_ROOT / "pyproject.toml", extras)
     failures = [check for check in checks if not check.ok]
     if failures:

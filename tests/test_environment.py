@@ -23,6 +23,8 @@ from riskmap.project.paths import PROJECT_ROOT
 from riskmap.project.python_version import require_supported_python
 
 PYPROJECT = PROJECT_ROOT / "pyproject.toml"
+PYTEST = "pytest -n logical --maxprocesses 4 --dist worksteal"
+CHECKS = ["ruff check .", "ruff format --check .", "mypy"]
 TARGETS = (*front_door.COMMANDS, "check-env", "clean")
 
 
@@ -278,14 +280,21 @@ def test_conda_environment_names_the_same_requirements():
         (["sweep", "mine.yaml", "--all"], ["riskmap.rerun.sweep mine.yaml --all"], None),
         (["experiment"], ["riskmap.experiment.run"], None),
         (["publish"], ["riskmap.rerun.publish"], None),
-        (["test", "-k", "leep"], ["ruff check .", "ruff format --check .", "mypy", "pytest -k leep"], PROJECT_ROOT),
-        (["test", "--help"], ["pytest --help"], PROJECT_ROOT),
+        (["test", "-k", "leep"], [*CHECKS, f"{PYTEST} -k leep"], PROJECT_ROOT),
+        (["test", "--help"], [f"{PYTEST} --help"], PROJECT_ROOT),
     ],
 )
 def test_target_runs_its_commands(ran, arguments, commands, folder):
     """The project's own commands run where the reader is, whose paths they are given."""
     assert front_door.main(arguments) == 0
     assert ran[0] == [(["the-python", "-m", *command.split()], folder) for command in commands]
+
+
+def test_all_is_the_same_with_nothing_left_out(ran):
+    """Also what pyproject.toml leaves out, whose ``-m`` the last one replaces."""
+    assert front_door.main(["test-all"]) == 0
+    *checks, tests = front_door.COMMANDS["test"]
+    assert [command[2:] for command, _ in ran[0]] == [*checks, [*tests, "-m", ""]]
 
 
 def test_every_target_is_a_module_that_is_there():
@@ -312,8 +321,10 @@ def test_here_runs_with_this_interpreter_and_refuses_one_that_lacks_something(ra
     assert ran[0] == [([sys.executable, "-m", "riskmap.rerun.run", "03"], None)]
     assert asked == ["tutorial", "sweep", "docs"], "the tools of the tests are left to the tests"
     asked.clear()
-    assert front_door.running_interpreter("test") == sys.executable
-    assert asked == list(environment.EXTRAS)
+    for target in ("test", "test-all"):
+        assert front_door.running_interpreter(target) == sys.executable
+        assert asked == list(environment.EXTRAS)
+        asked.clear()
 
 
 def test_an_environment_that_cannot_be_made_ends_the_target(monkeypatch, capsys):

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from collections.abc import Callable
+from contextlib import chdir
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 import yaml
+from conftest import made_once
 from notebook_rules import violations
 
 from data_scripts.archives.prepare import prepare
@@ -38,10 +41,35 @@ by_name = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.s
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory) -> dict[str, str]:
-    """The data and results that the notebooks of one session share, away from the reader's own."""
-    root = tmp_path_factory.mktemp("tutorial")
+def folders(shared) -> dict[str, str]:
+    """The data and results that the notebooks of one run of the tests share, away from the reader's own."""
+    root = shared / "tutorial"
     return {"data_dir": str(root / "data"), "out_dir": str(root / "runs")}
+
+
+@pytest.fixture(scope="session")
+def smoke_run(folders, shared) -> Callable[[str], Path]:
+    """Gives the executed copy of a page by its number, run once with the smoke profile.
+
+    It has nothing from the pages before it but the data, and another working directory than its own.
+    """
+
+    def executed(number: str) -> Path:
+        (notebook,) = [path for path in NOTEBOOKS if path.name.startswith(number)]
+
+        def make(place: Path) -> None:
+            place.mkdir(parents=True)
+            with chdir(place):
+                run(notebook, place / notebook.name, folders | {"out_dir": str(place / "runs")} | jobs_of(number))
+
+        return made_once(shared / "smoke" / number, make) / notebook.name
+
+    return executed
+
+
+def jobs_of(number: str) -> dict[str, int]:
+    """Return the profile's workers for page 3, none for the others: a worker needs seconds to start, a run one."""
+    return {} if number == "03" else {"jobs": 1}
 
 
 def run(notebook: Path, output: Path, parameters: dict[str, Any], profile: Path = SMOKE) -> dict[str, Any]:
@@ -67,22 +95,12 @@ def test_notebook_keeps_the_rules(notebook):
 
 @pytest.mark.notebooks
 @by_name
-def test_notebook_runs(notebook, folders, tmp_path):
-    output = tmp_path / notebook.name
-    run(notebook, output, folders)
-    page = export_html(output, tmp_path / "page.html")
+def test_notebook_runs(notebook, smoke_run, tmp_path):
+    page = export_html(smoke_run(notebook.name[:2]), tmp_path / "page.html")
     assert page.title in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.notebooks
-@pytest.mark.parametrize("number", ["03"])
-def test_notebook_runs_on_its_own(number, folders, tmp_path, monkeypatch):
-    """With nothing from the notebooks before it, and from another working directory; the data may be there."""
-    (notebook,) = [path for path in NOTEBOOKS if path.name.startswith(number)]
-    monkeypatch.chdir(tmp_path)
-    run(notebook, tmp_path / notebook.name, folders | {"out_dir": str(tmp_path / "empty")})
-
-
+@pytest.mark.slow
 @pytest.mark.notebooks
 def test_same_notebook_and_seeds_give_the_same_record(folders, tmp_path):
     """All but the time, the memory and the clock; everything is trained twice, and another seed gives other numbers."""
@@ -120,8 +138,10 @@ INFANTS = {"cohort": "iseg2019_tiny", "source": "T1:TISSUE", "target": "T2:TISSU
 @pytest.mark.notebooks
 @pytest.mark.parametrize(
     ("number", "data"),
-    [("01", GLIOMA), ("02", GLIOMA), ("03", GLIOMA), ("04", GLIOMA), ("06", GLIOMA), ("02", INFANTS)],
-    ids=["01", "02", "03", "04", "06", "02-infants"],
+    [
+        pytest.param("02", INFANTS, id="02-infants"),
+        *(pytest.param(page, GLIOMA, id=page, marks=pytest.mark.slow) for page in ("01", "02", "03", "04", "06")),
+    ],
 )
 def test_full_profile_runs_on_tiny_data(number, data, folders, tmp_path):
     """In 3-D, as the profile asks."""
@@ -147,10 +167,9 @@ def test_a_real_patient_goes_through_page_2(real_glioma, folders, tmp_path):
 
 
 @pytest.mark.notebooks
-def test_a_real_patient_goes_through_page_6(real_glioma, folders, tmp_path):
-    (notebook,) = [path for path in NOTEBOOKS if path.name.startswith("06")]
-    run(notebook, tmp_path / notebook.name, folders | {"real_scan": str(real_glioma)})
-    shown = text_of(tmp_path / notebook.name)
+def test_a_real_patient_goes_through_page_6(real_glioma, smoke_run):
+    """It lies where the page looks for one by itself."""
+    shown = text_of(smoke_run("06"))
     assert "doi 10.1038/sdata.2017.117" in shown, "it must be cited where it is shown"
     assert "real scan (FeTS21_Training_900)" in shown
 
@@ -162,7 +181,7 @@ def test_page_6_takes_a_reader_s_own_folder(folders, tiny_archive, tmp_path):
     own = tmp_path / "my scans"
     shutil.copytree(tiny_archive, own, ignore=shutil.ignore_patterns("*.json", "*.csv"))
     shutil.copy(notebook.parent / "own_data.yaml", own / "dataset.yaml")
-    choices = {"folder": str(own), "real_scan": str(tmp_path / "nowhere"), "source": "T2:WT"}
+    choices = {"folder": str(own), "real_scan": str(tmp_path / "nowhere"), "source": "T2:WT", "jobs": 1}
     run(notebook, tmp_path / notebook.name, folders | choices)
     shown = text_of(tmp_path / notebook.name)
     assert "8 subjects are sound, 0 are not" in shown

@@ -324,6 +324,7 @@ keep_measurements(pd.DataFrame([{"seed": seed, "dice": seed / 10}]))
 
 
 @pytest.mark.slow
+@pytest.mark.notebooks
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_interrupt_and_kill_lose_only_what_was_in_progress(tmp_path):
     """Ctrl-C as a terminal sends it, to the whole group; then kill -9 of the command alone; each call goes on."""
@@ -375,6 +376,7 @@ def test_interrupt_and_kill_lose_only_what_was_in_progress(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.notebooks
 def test_cluster_loses_a_worker_and_finishes_all_others(tmp_path):
     """24 runs on a scheduler and two workers; a worker is killed, one run raises, one hangs."""
     marks = tmp_path / "marks"

@@ -2,14 +2,19 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import archives
 import pytest
+from conftest import made_once
 from test_notebooks import NOTEBOOKS, run
 
 from riskmap.data.cohort import Cohort
 from riskmap.project.paths import PROJECT_ROOT
+from riskmap.rerun.notebooks import declared_parameters
 
 ADULT_BOX, INFANT_BOX = ("192", "224", "192"), ("160", "192", "160")
 INFANT_TASKS = {
@@ -25,35 +30,69 @@ LEAST = {
     "arms": ["scratch", "fine_tune", "risk_map_paper"],
     "shots": 1,
     "shots_list": [1],
+    "jobs": 1,
 }
-# every page for one layout of each prepared form; the others differ until they are prepared, and page 0 shows all of
-# it. With --every-page all of them go everywhere.
-EVERY_PAGE = ("fets2021", "iseg2019")
-ONE_PAGE = "00"
+GLIOMA = ("fets2021", "fets2022", "brats2020", "brats2021", "brats2023", "msd")
+INFANTS = ("iseg2019", "iseg2017")
+# goes through every page day by day; the others differ until they are prepared, and page 0 shows all of that
+EVERY_DAY = "fets2021"
+# on the others a page shows nothing of the archive
+PAGES = [notebook for notebook in NOTEBOOKS if "cohort" in declared_parameters(notebook)]
 
 
-def prepared_by_command(script: str, archive: Path, out: Path, box: tuple[str, ...]) -> Cohort:
+def prepare_by_command(script: str, archive: Path, out: Path, box: tuple[str, ...]) -> None:
     """Prepare an archive at 4 mm in a process of its own."""
     command = [sys.executable, "-m", f"data_scripts.{script}", "--archive", archive, "--out", out, "--strict"]
-    subprocess.run([*command, "--spacing", "4", "--box", *box], cwd=PROJECT_ROOT, check=True, timeout=300)
-    return Cohort.open(out)
+    command += ["--jobs", "1", "--spacing", "4", "--box", *box]
+    subprocess.run(command, cwd=PROJECT_ROOT, check=True, timeout=300)
 
 
-@pytest.mark.slow
-@pytest.mark.notebooks
-@pytest.mark.parametrize(
-    "name", ["fets2021", "fets2022", "brats2020", "brats2021", "brats2023", "msd", "iseg2019", "iseg2017"]
-)
-def test_archive_goes_through_the_notebooks(name, request, tmp_path):
-    is_infant = name.startswith("iseg")
+@dataclass(frozen=True)
+class Prepared:
+    """An archive in one layout, prepared into ``folder``/data; ``cohort`` says so of itself."""
+
+    name: str
+    folder: Path
+    cohort: Cohort
+
+    def run(self, page: Path, output: Path) -> None:
+        """Execute a page on it, in the folder of runs that its pages share."""
+        folders = {"data_dir": str(self.folder / "data"), "out_dir": str(self.folder / "runs")}
+        choices = {"cohort": self.name, "real_scan": str(self.folder / "nowhere")}
+        run(page, output, LEAST | folders | choices | (INFANT_TASKS if self.name in INFANTS else {}))
+
+
+@pytest.fixture
+def prepared(name, request, shared) -> Prepared:
+    """The archive in the layout ``name``, prepared once for all its pages."""
+    is_infant = name in INFANTS
     simulated = request.getfixturevalue("tiny_infants" if is_infant else "tiny_archive")
-    archive = getattr(archives, name)(simulated, tmp_path / "archive")
     script = "prepare_msd_brain_tumour" if name == "msd" else f"prepare_{'iseg2019' if is_infant else 'fets2021'}"
-    data = tmp_path / "data"
-    cohort = prepared_by_command(script, archive, data / "prepared" / name, INFANT_BOX if is_infant else ADULT_BOX)
-    assert not cohort.simulated
-    parameters = {**LEAST, "cohort": name, "data_dir": str(data), "out_dir": str(tmp_path / "runs")}
-    parameters["real_scan"] = str(tmp_path / "nowhere")
-    for notebook in NOTEBOOKS:
-        if request.config.getoption("--every-page") or name in EVERY_PAGE or notebook.name.startswith(ONE_PAGE):
-            run(notebook, tmp_path / notebook.name, parameters | (INFANT_TASKS if is_infant else {}))
+    place = Path("data", "prepared", name)
+
+    def make(folder: Path) -> None:
+        archive = getattr(archives, name)(simulated, folder / "archive")
+        prepare_by_command(script, archive, folder / place, INFANT_BOX if is_infant else ADULT_BOX)
+
+    folder = made_once(shared / "layouts" / name, make)
+    return Prepared(name, folder, Cohort.open(folder / place))
+
+
+def walks() -> Iterator[Any]:
+    """Each layout through page 0, one through every page; with the slow tests all of them."""
+    for name in (*GLIOMA, *INFANTS):
+        for page in PAGES:
+            is_slow = name != EVERY_DAY and page != PAGES[0]
+            yield pytest.param(name, page, marks=pytest.mark.slow if is_slow else (), id=f"{name}-{page.stem[:2]}")
+
+
+@pytest.mark.notebooks
+@pytest.mark.parametrize(("name", "page"), walks())
+def test_archive_goes_through_the_pages(prepared, page, tmp_path):
+    assert not prepared.cohort.simulated
+    prepared.run(page, tmp_path / page.name)
+
+
+def test_every_layout_and_every_page_that_shows_a_cohort_is_walked():
+    assert len([*walks()]) == 8 * 7
+    assert [page.stem[:2] for page in NOTEBOOKS if page not in PAGES] == ["07"]

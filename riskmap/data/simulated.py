@@ -11,13 +11,17 @@ from riskmap.project.paths import PROJECT_ROOT, resolve
 
 @dataclass(frozen=True)
 class SimulatedCohort:
-    """How a cohort is made: the simulating module, its options, and those of ``data_scripts.prepare``."""
+    """How a cohort is made: the simulating module, its options, and those of ``data_scripts.prepare``.
+
+    A tiny one is made by one process sooner than a second one has started.
+    """
 
     simulator: str
     subjects: int
     seed: int
     spacing: float
     prepare_options: tuple[str, ...] = ()
+    jobs: int = 2
 
 
 # 4 mm voxels need a box that gives a multiple of 8 voxels per axis
@@ -35,13 +39,13 @@ DEFAULT_COHORTS = {
     "fets2021_sites": SimulatedCohort(
         "simulate_fets2021", subjects=40, seed=1926, spacing=2, prepare_options=("--source-sites", "1")
     ),
-    "fets2021_tiny": SimulatedCohort("simulate_fets2021", 8, 2021, spacing=4, prepare_options=_TINY_BOX + _TINY_SPLIT),
+    "fets2021_tiny": SimulatedCohort("simulate_fets2021", 8, 2021, 4, _TINY_BOX + _TINY_SPLIT, jobs=1),
     "iseg2019_simulated": SimulatedCohort("simulate_iseg2019", subjects=10, seed=2019, spacing=2),
     "iseg2019_experiment": SimulatedCohort("simulate_iseg2019", subjects=40, seed=1927, spacing=2),
     "iseg2019_dev": SimulatedCohort(
         "simulate_iseg2019", subjects=30, seed=8, spacing=2, prepare_options=_INFANT_DEVELOPMENT_SPLIT
     ),
-    "iseg2019_tiny": SimulatedCohort("simulate_iseg2019", 6, seed=2019, spacing=4, prepare_options=_TINY_BOX),
+    "iseg2019_tiny": SimulatedCohort("simulate_iseg2019", 6, 2019, 4, _TINY_BOX, jobs=1),
 }
 
 
@@ -52,7 +56,8 @@ def cohort_commands(name: str, data_dir: Path) -> list[list[str]]:
     simulate = ["-m", f"data_scripts.{recipe.simulator}", "--out", str(archive)]
     simulate += ["--subjects", str(recipe.subjects), "--seed", str(recipe.seed), "--spacing", f"{recipe.spacing:g}"]
     prepare = ["-m", "data_scripts.prepare", "--archive", str(archive), "--out", str(prepared)]
-    return [simulate, [*prepare, *recipe.prepare_options]]
+    jobs = ["--jobs", str(recipe.jobs)]
+    return [[*simulate, *jobs], [*prepare, *recipe.prepare_options, *jobs]]
 
 
 def has_cohort(name: str, data_dir: str | Path = "build/data") -> bool:
