@@ -4,6 +4,9 @@ The loop is the one of common public LEEP implementations, a sample being a pixe
 samples, then the log of ``conditional[y] @ theta[i]`` over all samples. It is timed on the first pixels and scaled
 linearly to all of them. A vectorised NumPy version in float64 stands beside it, so that the ratio can be judged.
 
+The two passes have to read probabilities and labels twice. What that takes at least is measured by torch's own sums of
+both arrays, each in its own dtype: with labels in eight bits, and in 64 bits as torch's losses want them.
+
 Memory is measured in a fresh process per case: the growth of the peak resident size, input included, over the size of
 the input (probabilities in float32 and labels in eight bits).
 """
@@ -73,6 +76,11 @@ def run_vectorised(probabilities: np.ndarray, labels: np.ndarray, num_target: in
     return float(np.log((conditional[labels] * probabilities).sum(1)).mean())
 
 
+def read_twice(probabilities: Tensor, labels: Tensor) -> float:
+    """Read both arrays twice, and return a number that depends on every value."""
+    return sum((probabilities.sum() + labels.sum()).item() for _ in range(2))
+
+
 def median_seconds(function: Callable[[], float], repeats: int) -> float:
     """Return the median seconds of ``repeats`` calls after one to warm up."""
     function()
@@ -85,14 +93,22 @@ def median_seconds(function: Callable[[], float], repeats: int) -> float:
 
 
 def measure_time(shape: tuple[int, ...], num_source: int, num_target: int) -> dict[str, float]:
-    """Return the seconds of the library, of the loop scaled to all pixels and of vectorised NumPy."""
+    """Return the seconds of the library, of two reads, of the loop scaled to all pixels and of vectorised NumPy."""
     probabilities, labels = make_batch(shape, num_source, num_target)
     rows = probabilities.movedim(1, -1).reshape(-1, num_source).numpy()
     flat = labels.flatten().numpy()
     some_rows, some_labels = rows[:LOOP_PIXELS], flat[:LOOP_PIXELS]
     scale = len(flat) / len(some_labels)
+    wide = labels.long()
+    library = median_seconds(lambda: run_library(probabilities, labels, num_target), REPEATS)
+    reads = median_seconds(lambda: read_twice(probabilities, labels), REPEATS)
+    wide_library = median_seconds(lambda: run_library(probabilities, wide, num_target), REPEATS)
+    wide_reads = median_seconds(lambda: read_twice(probabilities, wide), REPEATS)
     return {
-        "library s": median_seconds(lambda: run_library(probabilities, labels, num_target), REPEATS),
+        "library s": library,
+        "two reads s": reads,
+        "library / two reads": library / reads,
+        "int64: library / two reads": wide_library / wide_reads,
         "loop s": scale * median_seconds(lambda: run_loop(some_rows, some_labels, num_target), 1),
         "NumPy s": median_seconds(lambda: run_vectorised(rows, flat, num_target), 1),
     }

@@ -1,6 +1,7 @@
 """Argument checks shared by the method's modules: each error names the argument, what came and what is allowed."""
 
 import math
+import numbers
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -15,17 +16,25 @@ def check_option(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 
 def check_count(name: str, value: int, minimum: int) -> int:
-    """Return ``value`` if it is an integer of at least ``minimum``, otherwise raise TypeError or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    """Return ``value`` as an int if it is an integer, NumPy's included, of at least ``minimum``, otherwise raise.
+
+    Raises:
+        TypeError, ValueError: ``value`` is no integer, or smaller.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
-    return value
+    return int(value)
 
 
 def check_number(name: str, value: float, minimum: float, maximum: float = math.inf) -> float:
-    """Return ``value`` as a float if it is finite and within the bounds, otherwise raise TypeError or ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """Return ``value`` as a float if it is a number, NumPy's included, finite and within the bounds, otherwise raise.
+
+    Raises:
+        TypeError, ValueError: ``value`` is no number, or out of bounds.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     if not (math.isfinite(value) and minimum <= value <= maximum):
         raise ValueError(f"{name} must be finite and between {minimum} and {maximum}, got {value}")
@@ -33,10 +42,12 @@ def check_number(name: str, value: float, minimum: float, maximum: float = math.
 
 
 def check_ignore_index(ignore_index: int | None) -> int | None:
-    """Return ``ignore_index`` if it is None or an integer of any sign, otherwise raise TypeError."""
-    if ignore_index is not None and (isinstance(ignore_index, bool) or not isinstance(ignore_index, int)):
+    """Return ``ignore_index`` if it is None, as an int if it is an integer of any sign, otherwise raise TypeError."""
+    if ignore_index is None:
+        return None
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, numbers.Integral):
         raise TypeError(f"ignore_index must be None or an int, got {type(ignore_index).__name__}")
-    return ignore_index
+    return int(ignore_index)
 
 
 def check_tensor(name: str, value: Tensor) -> Tensor:
@@ -80,6 +91,12 @@ def labels_without_channel(labels: Tensor, class_map: Tensor) -> Tensor:
     return labels.reshape(plain)
 
 
+def check_label_dtype(labels: Tensor) -> None:
+    """Raise TypeError for complex labels; all other numbers may be labels."""
+    if labels.is_complex():
+        raise TypeError(f"labels must hold integers, got {labels.dtype}")
+
+
 def class_indices(labels: Tensor, num_classes: int, ignore_index: int | None) -> tuple[Tensor, Tensor | None]:
     """Return the labels as int64 indices, and the mask of valid pixels (None: every pixel is valid).
 
@@ -90,8 +107,7 @@ def class_indices(labels: Tensor, num_classes: int, ignore_index: int | None) ->
         TypeError: complex labels.
         ValueError: a label that is not whole, or neither in 0..num_classes-1 nor ignore_index.
     """
-    if labels.is_complex():
-        raise TypeError(f"labels must hold integers, got {labels.dtype}")
+    check_label_dtype(labels)
     indices = labels.long()
     if labels.is_floating_point() and not torch.equal(indices.to(labels.dtype), labels):
         raise ValueError(f"labels must hold whole numbers, got other values in a {labels.dtype} tensor")

@@ -121,6 +121,7 @@ class RiskWeightedLoss(_Loss):
         logits = check_class_map("logits", logits)
         labels = labels_without_channel(labels, logits)
         indices, valid = class_indices(labels, logits.shape[1], self.ignore_index)
+        indices = _for_backward(indices)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         weights = self._valid_weights(weights, indices, valid, logits.dtype)
 
@@ -152,7 +153,7 @@ class RiskWeightedLoss(_Loss):
         wanted = (indices.shape[0], 1, *indices.shape[1:])
         if weights.shape != wanted:
             raise ValueError(f"weights must be {wanted}, got {tuple(weights.shape)}")
-        weights = weights[:, 0].detach().to(dtype)
+        weights = _for_backward(weights[:, 0].detach().to(dtype))
         if valid is not None:
             weights = weights.masked_fill(~valid, 0.0)
         lowest, highest = torch.stack(weights.aminmax()).tolist()
@@ -184,3 +185,8 @@ class RiskWeightedLoss(_Loss):
         size = torch.where(size > 0, size, num_valid).masked_fill(is_empty, 1).to(sums.dtype)
         means = sums / size
         return means.sum() / (~is_empty).sum().clamp_min(1) if per_image else means
+
+
+def _for_backward(tensor: Tensor) -> Tensor:
+    """Return a tensor that autograd may save: those made in inference mode, like a frozen network's, are copied."""
+    return tensor.clone() if tensor.is_inference() else tensor

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from riskmap.checks import check_number, check_option, labelled_batches, labels_without_channel
-from riskmap.leep import SMALLEST_PROBABILITY, LeepStatistics
+from riskmap.leep import SMALLEST_PROBABILITY, LeepStatistics, in_float64
 
 SCALINGS = ("image", "dataset", "none")
 WEIGHTINGS = ("power", "linear", "affine", "hardness")
@@ -144,10 +144,12 @@ class TransferRiskMap:
         sums = torch.zeros(_NUM_BINS, dtype=torch.float64)
         for source_probabilities, labels in labelled_batches(batches):
             hardness = self.hardness(source_probabilities, labels)
-            values = hardness[self._valid(hardness, labels)]
-            bins = (values / _RESOLUTION).log_().div_(_LOG_STEP).ceil_().clamp_(0, _NUM_BINS - 1).long()
+            values = in_float64(hardness[self._valid(hardness, labels)])
+            # the bin of a value is found in the precision that it was given in
+            steps = (values.to(hardness.dtype) / _RESOLUTION).log_().div_(_LOG_STEP)
+            bins = steps.ceil_().clamp_(0, _NUM_BINS - 1).long()
             counts += torch.bincount(bins, minlength=_NUM_BINS).cpu()
-            sums += torch.bincount(bins, weights=values.double(), minlength=_NUM_BINS).cpu()
+            sums += torch.bincount(bins, weights=values, minlength=_NUM_BINS).cpu()
         if not counts.any():
             raise ValueError("batches must hold at least one valid pixel, got none")
         # a bin stands for its mean, not its edge, so that a constant map keeps its exact value
@@ -176,9 +178,10 @@ class TransferRiskMap:
         valid = self._valid(hardness, labels)
         for image, mask in zip(torch.split(hardness, 1), torch.split(valid, 1), strict=True):
             # float64, so that a constant map stays constant; the same filter of the mask renormalises at every border
-            weight = gaussian(mask.double()).clamp_min_(torch.finfo(torch.float64).tiny)
-            smooth = gaussian(image.double()).div_(weight).masked_fill_(~mask, 0.0)
-            image.copy_(smooth.clamp_(0.0, image.max().item()))
+            weight = gaussian(in_float64(mask)).clamp_min_(torch.finfo(torch.float64).tiny)
+            smooth = gaussian(in_float64(image)).div_(weight).clamp_min_(0.0)
+            smooth = torch.minimum(smooth, in_float64(image.max()))
+            image.copy_(smooth).masked_fill_(~mask, 0.0)
         return hardness
 
     def scaled(self, source_probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -250,8 +253,10 @@ class TransferRiskMap:
         is_constant = highest - lowest <= _tolerance(highest)
         axes = tuple(range(1, hardness.ndim))
         # hardness is 0 at ignored pixels already
-        means = hardness.sum(axes, keepdim=True, dtype=torch.float64) / valid.sum(axes, keepdim=True)
-        relative = hardness / means.masked_fill(is_constant, 1.0).to(hardness.dtype)
+        means = in_float64(hardness).sum(axes, keepdim=True) / in_float64(valid.sum(axes, keepdim=True))
+        # to the dtype first: the device may not have the other
+        means = means.to(hardness.dtype).to(hardness.device)
+        relative = hardness / means.masked_fill(is_constant, 1.0)
         return relative.masked_fill_(is_constant, 1.0)
 
     def _fitted(self) -> tuple[tuple[float, float], float]:

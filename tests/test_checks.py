@@ -1,5 +1,6 @@
 """The shared argument checks: what passes unchanged, and what each error says."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -33,6 +34,9 @@ def test_what_fits_is_returned():
         (lambda: check_count("count", 0, 1), ValueError, "count must be at least 1, got 0"),
         (lambda: check_count("count", True, 1), TypeError, "count must be an int, got bool"),
         (lambda: check_count("count", 2.0, 1), TypeError, "count must be an int, got float"),
+        (lambda: check_count("count", np.float32(2), 1), TypeError, "count must be an int, got float32"),
+        (lambda: check_count("count", np.bool_(True), 1), TypeError, "count must be an int, got bool"),
+        (lambda: check_number("size", np.float32("nan"), 0.0), ValueError, "size must be finite"),
         (lambda: check_number("size", float("nan"), 0.0), ValueError, "size must be finite"),
         (lambda: check_number("size", 2.0, 0.0, 1.0), ValueError, r"between 0.0 and 1.0, got 2.0"),
         (lambda: check_number("size", "1", 0.0), TypeError, "size must be a number, got str"),
@@ -74,6 +78,15 @@ def test_ignored_labels_become_index_zero(ignore_index):
     indices, valid = class_indices(torch.tensor([0, ignore_index, 2]), 3, ignore_index)
     assert indices.tolist() == [0, 0, 2]
     assert valid.tolist() == [True, False, True]
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    for value in (check_count("count", np.int64(3), 1), check_ignore_index(np.int32(-100))):
+        assert type(value) is int
+    for number in (np.float32(2.0), np.float16(2.0), np.int64(2)):
+        value = check_number("size", number, 0.0)
+        assert value == 2.0
+        assert type(value) is float
 
 
 def test_labels_lose_their_channel():

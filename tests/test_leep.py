@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from riskmap import LeepStatistics
 from riskmap.leep import SMALLEST_PROBABILITY
@@ -64,7 +65,7 @@ def test_hand_example():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
 def test_agrees_with_the_published_formula(shape, dtype, monkeypatch):
     # blocks far smaller than an image, and than the batch
-    monkeypatch.setattr("riskmap.leep._PIXELS_PER_BLOCK", 17)
+    monkeypatch.setattr("riskmap.leep._VALUES_PER_BLOCK", 17 * 7)
     theta, labels = sample(shape, dtype=dtype)
     stats = LeepStatistics(3, 4)
     for image, label in zip(theta.split(1), labels.split(1), strict=True):
@@ -247,7 +248,7 @@ def test_bad_batches_leave_the_state_as_it_was(theta, labels, error, message, me
 
 
 def test_a_bad_last_block_leaves_nothing_of_the_first(monkeypatch):
-    monkeypatch.setattr("riskmap.leep._PIXELS_PER_BLOCK", 2)
+    monkeypatch.setattr("riskmap.leep._VALUES_PER_BLOCK", 2 * 4)
     stats = LeepStatistics(2, 2).update(HAND, HAND_LABELS)
     before = stats.state_dict()
     spoiled = HAND.clone()
@@ -315,3 +316,123 @@ def test_a_gpu_agrees_with_the_processor():
     hardness = on_gpu.hardness(theta.cuda(), labels.cuda())
     assert hardness.is_cuda
     torch.testing.assert_close(hardness.cpu(), on_cpu.hardness(theta, labels))
+
+
+class Watch(TorchDispatchMode):
+    """Count the values that the host asks for, and refuse large float64 tensors if told so."""
+
+    def __init__(self, most_in_float64=math.inf):
+        super().__init__()
+        self.most_in_float64, self.asked = most_in_float64, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.asked += func is torch.ops.aten._local_scalar_dense.default
+        if isinstance(result, torch.Tensor) and result.dtype == torch.float64:
+            assert result.numel() <= self.most_in_float64, f"{func} makes float64"
+        return result
+
+
+@pytest.mark.parametrize("ignore_index", [None, 255])
+def test_a_device_is_asked_once_per_batch_and_not_per_block(ignore_index, monkeypatch):
+    theta, labels = sample((4, 16, 16), ignore_index=ignore_index)
+    copies = []
+    to_cpu, to_list = torch.Tensor.cpu, torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: copies.append("cpu") or to_cpu(tensor))
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: copies.append("tolist") or to_list(tensor))
+
+    def asked(pixels_per_block):
+        monkeypatch.setattr("riskmap.leep._VALUES_PER_BLOCK", 7 * pixels_per_block)
+        copies.clear()
+        with Watch() as watch:
+            stats = LeepStatistics(3, 4, ignore_index).update(theta, labels)
+            stats.hardness(theta, labels)
+            stats.expected_prediction(theta)
+            stats.score([(theta, labels)])
+        return watch.asked + len(copies)
+
+    assert asked(16) == asked(1024) > 0
+
+
+@pytest.mark.parametrize("ignore_index", [None, 255])
+def test_a_device_without_float64_sums_short_blocks_in_float32(ignore_index, monkeypatch):
+    theta, labels = sample((4, 40, 40), ignore_index=ignore_index)
+    usual = LeepStatistics(3, 4, ignore_index).update(theta, labels)
+    hardness, score = usual.hardness(theta, labels), usual.score([(theta, labels)])
+    monkeypatch.setattr("riskmap.leep.has_float64", lambda device: False)
+    monkeypatch.setattr("riskmap.leep._VALUES_PER_BLOCK_WITHOUT_FLOAT64", 7 * 800)
+    # the tables of the blocks, but no pixels
+    with Watch(most_in_float64=8 * 3 * 4):
+        stats = LeepStatistics(3, 4, ignore_index).update(theta, labels)
+        stats.expected_prediction(theta)
+        torch.testing.assert_close(stats.hardness(theta, labels), hardness, rtol=1e-5, atol=1e-6)
+        assert stats.score([(theta, labels)]) == pytest.approx(score, rel=1e-6)
+    assert torch.equal(stats.prior(), usual.prior())
+    torch.testing.assert_close(stats.joint(), usual.joint(), rtol=1e-6, atol=0)
+
+
+def test_more_classes_than_eight_bits_can_count():
+    theta, labels = sample(num_source=2, num_target=3)
+    stats = LeepStatistics(2, 300).update(theta, labels.to(torch.uint8))
+    assert torch.equal(stats.joint(), LeepStatistics(2, 300).update(theta, labels).joint())
+    with pytest.raises(ValueError, match=r"labels must be in 0..299, got values from 0 to 300"):
+        stats.update(theta, torch.where(labels == 2, 300, labels))
+
+
+@pytest.mark.parametrize("num_target", [2, 3])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32, torch.int64, torch.float16, torch.float64])
+def test_every_dtype_of_labels_counts_alike(dtype, num_target):
+    theta, labels = sample(num_target=2)
+    usual = LeepStatistics(3, num_target).update(theta, labels)
+    stats = LeepStatistics(3, num_target, 255).update(theta, labels.to(dtype))
+    assert torch.equal(stats.joint(), usual.joint())
+    assert torch.equal(stats.hardness(theta, labels.to(dtype)), usual.hardness(theta, labels))
+
+
+def test_labels_beside_a_whole_number_are_refused():
+    for beside in (1.0 - 2.0**-50, 0.5, math.nan, math.inf):
+        for ignore_index in (None, 1, 255):
+            labels = HAND_LABELS.double()
+            labels[0, 0, 0] = beside
+            stats = LeepStatistics(2, 2, ignore_index)
+            with pytest.raises(ValueError, match="labels must hold whole numbers"):
+                stats.update(HAND, labels)
+            assert stats.num_pixels == 0
+
+
+def test_an_ignored_class_zero_hides_no_bad_row_from_the_prediction():
+    theta, labels = sample()
+    stats = LeepStatistics(3, 4, ignore_index=0).update(theta, labels)
+    with pytest.raises(ValueError, match="source_probabilities must sum to 1"):
+        stats.expected_prediction(2 * theta)
+
+
+def test_rows_just_within_the_tolerance_pass_and_just_beyond_do_not():
+    for factor in (1.0009, 0.9991):
+        LeepStatistics(2, 2).update(factor * HAND, HAND_LABELS)
+    for factor in (1.0011, 0.9989):
+        with pytest.raises(ValueError, match="sum to 1"):
+            LeepStatistics(2, 2).update(factor * HAND, HAND_LABELS)
+
+
+def test_the_labels_and_probabilities_given_are_left_as_they_are():
+    theta, labels = sample(dtype=torch.float64, ignore_index=255)
+    labels = labels.double()
+    before = theta.clone(), labels.clone()
+    LeepStatistics(3, 4, 255).update(theta, labels).hardness(theta, labels)
+    assert torch.equal(theta, before[0])
+    assert torch.equal(labels, before[1])
+
+
+def test_statistics_of_inference_mode_go_on_outside_of_it():
+    theta, labels = sample()
+    with torch.inference_mode():
+        stats = LeepStatistics(3, 4).update(theta, labels)
+    twice = stats.update(theta, labels).merge(LeepStatistics(3, 4).update(theta, labels))
+    assert twice.num_pixels == 3 * labels.numel()
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    stats = LeepStatistics(np.int64(3), np.int32(4), np.int16(255))
+    assert repr(stats) == repr(LeepStatistics(3, 4, 255))
+    assert json.loads(json.dumps(stats.state_dict())) == LeepStatistics(3, 4, 255).state_dict()

@@ -232,3 +232,16 @@ def test_bad_input(logits, labels, weights, error, message):
 def test_bad_options(options, error, message):
     with pytest.raises(error, match=message):
         RiskWeightedLoss(**options)
+
+
+def test_weights_and_labels_of_inference_mode_can_be_learned_with():
+    logits, labels, weights = sample()
+    with torch.inference_mode():
+        labels_inside, weights_inside = labels.clone(), weights.clone()
+    gradients = []
+    for arguments in ((labels, weights), (labels_inside, weights_inside), (labels_inside, None)):
+        logits.grad = None
+        RiskWeightedLoss("pixels")(logits, *arguments).backward()
+        gradients.append(logits.grad)
+    assert torch.equal(gradients[0], gradients[1])
+    assert gradients[2].isfinite().all()

@@ -266,3 +266,23 @@ def test_unsigned_labels_never_equal_a_negative_ignore_label():
     theta = torch.full((1, 2, 1, 2), 0.5)
     weights = TransferRiskMap(LeepStatistics(2, 157, -100).update(theta, labels))(theta, labels)
     assert weights.flatten().tolist() == [1.0, 1.0]
+
+
+def test_a_device_without_float64_gives_the_same_map(monkeypatch):
+    theta, labels, stats = sample(ignore_index=255)
+
+    def weights():
+        maps = [TransferRiskMap(stats, scaling=scaling, weighting="hardness", smoothing=1.0) for scaling in SCALINGS]
+        return [risk_map.fit([(theta, labels)])(theta, labels) for risk_map in maps]
+
+    usual = weights()
+    monkeypatch.setattr("riskmap.leep.has_float64", lambda device: False)
+    for one, other in zip(weights(), usual, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_base_of_numpy_is_a_number():
+    theta, labels, stats = sample()
+    maps = [TransferRiskMap(stats, base=base)(theta, labels) for base in (10, np.float32(10), np.int64(10))]
+    assert torch.equal(maps[0], maps[1])
+    assert torch.equal(maps[0], maps[2])
