@@ -78,7 +78,7 @@ def tiny_infants(shared: Path) -> Path:
     """Five simulated infants at 4 mm in the layout of iSeg-2019; tests must not write into it."""
 
     def make(out: Path) -> None:
-        simulate_iseg2019.simulate(out, subjects=5, spacing=TINY_SPACING, jobs=2)
+        simulate_iseg2019.simulate(out, subjects=5, spacing=TINY_SPACING, jobs=1)
 
     return made_once(shared / "archives" / "infants", make)
 

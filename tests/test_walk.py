@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,21 +77,22 @@ def prepared(name, request, shared) -> Prepared:
     return Prepared(name, folder, Cohort.open(folder / place))
 
 
-def walks() -> Iterator[Any]:
-    """Each layout through page 0, one through every page; with the slow tests all of them."""
-    for name in (*GLIOMA, *INFANTS):
-        for page in PAGES:
-            is_slow = name != EVERY_DAY and page != PAGES[0]
-            yield pytest.param(name, page, marks=pytest.mark.slow if is_slow else (), id=f"{name}-{page.stem[:2]}")
+def walk(name: str, page: Path) -> Any:
+    """One layout on one page: with the slow tests, but for page 0 and for the layout that goes through all."""
+    is_slow = name != EVERY_DAY and page != PAGES[0]
+    return pytest.param(name, page, marks=pytest.mark.slow if is_slow else (), id=f"{name}-{page.stem[:2]}")
+
+
+WALKS = [walk(name, page) for name in (*GLIOMA, *INFANTS) for page in PAGES]
 
 
 @pytest.mark.notebooks
-@pytest.mark.parametrize(("name", "page"), walks())
+@pytest.mark.parametrize(("name", "page"), WALKS)
 def test_archive_goes_through_the_pages(prepared, page, tmp_path):
     assert not prepared.cohort.simulated
     prepared.run(page, tmp_path / page.name)
 
 
 def test_every_layout_and_every_page_that_shows_a_cohort_is_walked():
-    assert len([*walks()]) == 8 * 7
+    assert len(WALKS) == 8 * 7
     assert [page.stem[:2] for page in NOTEBOOKS if page not in PAGES] == ["07"]
