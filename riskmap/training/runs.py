@@ -8,7 +8,7 @@ that need the same source network train it once.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -118,11 +118,11 @@ def ensure_runs(
 
 
 def ensure_all(wanted: Iterable[Wanted], out_dir: Path, jobs: int = 2, progress: bool = True) -> list[Run]:
-    """Return runs in the order they are wanted, making the missing ones side by side.
+    """Return runs in the order they are wanted, making the missing ones side by side, with one bar over all of them.
 
     What a run needs (its source network, a network from scratch) is made first. Each run computes with one thread, so
-    its numbers do not depend on ``jobs``. An interrupt loses nothing but the steps since the last checkpoints; the
-    next call goes on there.
+    its numbers do not depend on ``jobs``. The workers wait for the next call for some minutes. An interrupt loses
+    nothing but the steps since the last checkpoints; the next call goes on there.
 
     Raises:
         ValueError: the cohort lacks what a run asks for, or a reader's arm has changed since it was chosen.
@@ -131,8 +131,7 @@ def ensure_all(wanted: Iterable[Wanted], out_dir: Path, jobs: int = 2, progress:
     wanted = list(wanted)
     _check_unchanged(spec for spec, _ in wanted)
     folders = [folder_of(spec, cohort, out_dir) for spec, cohort in wanted]
-    _make_missing(prerequisites(wanted), "networks needed first", out_dir, jobs, progress)
-    _make_missing(wanted, "transfer runs", out_dir, jobs, progress)
+    _make_missing([*prerequisites(wanted), *wanted], out_dir, jobs, progress)
     return [Run(folder, read_json(folder / "record.json")) for folder in folders]
 
 
@@ -161,22 +160,59 @@ def _check_unchanged(specs: Iterable[Spec]) -> None:
             arm.check_unchanged()
 
 
-def _make_missing(wanted: Sequence[Wanted], title: str, out_dir: Path, jobs: int, progress: bool) -> None:
+def _make_missing(wanted: Sequence[Wanted], out_dir: Path, jobs: int, progress: bool) -> None:
     missing = missing_runs(wanted, out_dir)
+    if not missing:
+        # where all is there, no worker is started
+        return
     if len(missing) == 1 and isinstance(missing[0][0], SourceSpec):
         # alone it can show its steps
         _ensure(*missing[0], out_dir, progress)
         return
-    calls = []
-    for spec, cohort in missing:
-        expected = (cohort.folder, out_dir, folder_of(spec, cohort, out_dir))
-        if jobs == 1:
-            calls.append(joblib.delayed(_ensure_named)(spec, *expected))
-        else:
-            calls.append(joblib.delayed(_ensure_in_worker)(_packed(spec), package_code(__name__), *expected))
-    made = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
-    for _ in progress_bar(made, title, total=len(missing), unit="run", shown=progress and bool(missing)):
+    # all of them before the first starts: what cannot be packed is told before any work
+    calls = [_call(*pair, out_dir, jobs) for pair in sorted(missing, key=_turn)]
+    # a worker gets its next run when it is free, and not before: only then is it known which ones are ready
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
+    made = parallel(_in_turn(calls))
+    for _ in progress_bar(made, "runs", total=len(missing), unit="run", shown=progress):
         pass
+
+
+@dataclass(frozen=True)
+class _Call:
+    """The call that makes a run, as joblib takes it, and the folders of the runs that it needs."""
+
+    delayed: Any
+    needs: tuple[Path, ...]
+
+    def is_ready(self) -> bool:
+        """Tell whether the runs that it needs are there."""
+        return all(_finished(folder) is not None for folder in self.needs)
+
+
+def _turn(pair: Wanted) -> tuple[bool, bool, int]:
+    """Return what runs are sorted by: first what others wait for, the longest of it first."""
+    spec, _ = pair
+    return not isinstance(spec, SourceSpec), bool(prerequisites([pair])), -spec.training.steps
+
+
+def _in_turn(calls: Iterable[_Call]) -> Iterator[Any]:
+    """Yield calls as they are asked for: of those that are left the first whose needed runs are there.
+
+    Where none is ready, the first is yielded, and its worker waits for what another one makes.
+    """
+    ahead = list(calls)
+    while ahead:
+        ready = (place for place, call in enumerate(ahead) if call.is_ready())
+        yield ahead.pop(next(ready, 0)).delayed
+
+
+def _call(spec: Spec, cohort: Cohort, out_dir: Path, jobs: int) -> _Call:
+    needs = tuple(folder_of(needed, of, out_dir) for needed, of in prerequisites([(spec, cohort)]))
+    expected = (cohort.folder, out_dir, folder_of(spec, cohort, out_dir))
+    if jobs == 1:
+        return _Call(joblib.delayed(_ensure_named)(spec, *expected), needs)
+    return _Call(joblib.delayed(_ensure_in_worker)(_packed(spec), package_code(__name__), *expected), needs)
 
 
 def _packed(spec: Spec) -> bytes:
