@@ -147,13 +147,19 @@ def test_broken_import_fails_the_check(monkeypatch):
 
 
 @pytest.mark.parametrize(("extra", "status"), [([], 0), (["no-such-package-riskmap>=1.0"], 1)])
-def test_check_env_reports_every_requirement(monkeypatch, capsys, extra, status):
-    requirements = ["numpy>=1.0", "pytest>=1.0", *extra]
+def test_check_env_reports_every_requirement_and_times_steps_where_all_are_there(monkeypatch, capsys, extra, status):
+    requirements, ran = ["numpy>=1.0", "pytest>=1.0", *extra], []
     monkeypatch.setattr(check_env, "read_requirements", lambda *_: requirements)
+    monkeypatch.setattr(check_env, "run_to_its_end", lambda command: ran.append(command) or 0)
     assert front_door.main(["check-env"]) == status
     lines = capsys.readouterr().out.splitlines()
     assert sys.executable in lines[0]
     assert len(lines) == 1 + len(requirements)
+    assert ran == ([] if extra else [[sys.executable, "-m", "riskmap.rerun.duration"]])
+
+
+def test_what_check_env_runs_is_there():
+    assert importlib.util.find_spec(check_env.SPEED) is not None
 
 
 def test_check_env_and_front_door_need_nothing_installed():

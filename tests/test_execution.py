@@ -1,12 +1,15 @@
 """Running notebooks, the record of a finished run, the pages, and the tutorial that ties them together."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import joblib
 import nbformat
+import psutil
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -16,11 +19,12 @@ from riskmap.pages.parameters import StartHere, model_of
 from riskmap.pages.values import parse_text
 from riskmap.project.files import read_json
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.rerun import execution, html_pages, notebooks, run, tutorial
+from riskmap.rerun import duration, execution, html_pages, notebooks, run, tutorial
 from riskmap.rerun.execution import NotebookError, execute_notebook
 from riskmap.rerun.formulas import formula_to_html
 from riskmap.rerun.html_pages import Page, export_html, write_index
 from riskmap.rerun.notebooks import checked_parameters
+from riskmap.rerun.side_by_side import Execution, execute_side_by_side
 
 PARAMETERS = 'steps = 3\nrate = 1.0e-3\nname = "x"\nflag = True\nextra = None'
 RESULT = "import os, sys\nprint(steps, rate, os.getcwd(), sys.executable)"
@@ -312,6 +316,81 @@ def test_text_of_another_type_is_refused(name, text):
         model.checked({name: parse_text(name, text, model)}, "the command line")
 
 
+# ---- side by side
+
+
+def executions(folder: Path, *cells: str) -> list[Execution]:
+    """A notebook per cell, to be executed below ``out``."""
+    written = [write_notebook(folder / f"{number:02d}_page.ipynb", cell) for number, cell in enumerate(cells)]
+    return [Execution(notebook, folder / "out" / notebook.name, None, {}) for notebook in written]
+
+
+# ends when the other has begun
+MEET = """
+import os, pathlib, time
+pathlib.Path("{mine}").touch()
+end = time.monotonic() + 60
+while not pathlib.Path("{other}").exists():
+    assert time.monotonic() < end, "alone"
+    time.sleep(0.05)
+print(os.environ["OMP_NUM_THREADS"])
+"""
+
+
+def test_two_kernels_run_at_a_time_in_their_own_folder_and_share_the_cores(tmp_path, capsys):
+    both = executions(tmp_path, MEET.format(mine="a", other="b"), MEET.format(mine="b", other="a"))
+    before = Path.cwd()
+    seconds, failed = execute_side_by_side(both, jobs=2)
+    assert not failed
+    assert list(seconds) == ["00_page", "01_page"]
+    assert Path.cwd() == before
+    for each in both:
+        assert each.is_finished()
+        printed = nbformat.read(each.output, as_version=4).cells[-1].outputs[0].text
+        assert int(printed) == max(1, joblib.cpu_count() // 2)
+    told = capsys.readouterr().out
+    assert re.search(r"00_page: \d+ s\n", told)
+    assert "6/6" in told, "one bar over the cells of all"
+
+
+def test_a_notebook_that_fails_stops_no_other(tmp_path, capsys):
+    three = executions(tmp_path, "1 / 0", "print('second')", "raise KeyError('third')")
+    seconds, failed = execute_side_by_side(three, jobs=2)
+    assert list(seconds) == ["01_page"]
+    assert [str(error).splitlines()[0] for error in failed] == [
+        "00_page.ipynb, cell 3 of 3: ZeroDivisionError: division by zero",
+        "02_page.ipynb, cell 3 of 3: KeyError: 'third'",
+    ]
+    told = capsys.readouterr().out
+    assert "00_page: failed" in told
+    assert "9/9" in told, "the bar comes to its end"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+def test_ctrl_c_ends_all_kernels_and_leaves_nothing_half_written(tmp_path):
+    """A terminal sends it to the command alone, as kernels have groups of their own."""
+    mark = "import os, pathlib, time\npathlib.Path(f'started_{os.getpid()}').touch()\ntime.sleep(100)"
+    three = executions(tmp_path, mark, mark, mark)
+    command = ["from pathlib import Path", "from riskmap.rerun.side_by_side import Execution, execute_side_by_side"]
+    command += [f"folder = Path({str(tmp_path)!r})", "found = sorted(folder.glob('*.ipynb'))"]
+    command += ["pages = [Execution(each, folder / 'out' / each.name, None, {}) for each in found]"]
+    command += ["execute_side_by_side(pages, jobs=2)"]
+    started = subprocess.Popen(
+        [sys.executable, "-c", "\n".join(command)], cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("started_*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    started.send_signal(signal.SIGINT)
+    _, told = started.communicate(timeout=60)
+    assert told.rstrip().endswith("KeyboardInterrupt")
+    kernels = [int(path.name.removeprefix("started_")) for path in tmp_path.glob("started_*")]
+    assert len(kernels) == 2, "the third was not begun"
+    assert not any(psutil.pid_exists(kernel) for kernel in kernels)
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not any(each.is_finished() for each in three)
+
+
 # ---- pages
 
 
@@ -390,6 +469,8 @@ def test_contents_list_titles_and_minutes(tmp_path):
 
 # ---- the tutorial
 
+SPEED = {"ten_steps_ms": 500.0, "device": "cpu", "precision": "float32"}
+
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
@@ -402,6 +483,7 @@ def course(tmp_path, monkeypatch):
     write_notebook(folder / "01_second.ipynb", tagged, parameters="steps = 1")
     asked = []
     monkeypatch.setattr(tutorial, "ensure_cohort", lambda name, data_dir: asked.append((name, data_dir)))
+    monkeypatch.setattr(duration, "time_steps", lambda: dict(SPEED))
     return folder, write_profile(folder / "profiles" / "tiny.yaml", "cohort: b_cohort\nsteps: 2\n"), asked
 
 
@@ -416,6 +498,65 @@ def test_tutorial_runs_once_and_shows_results_and_pages(course, tmp_path, capsys
     tutorial.run_tutorial(notebooks[1:], profile, [("steps", "7")], build=tmp_path / "build")
     assert "01_second: already done" in capsys.readouterr().out
     assert "00_first.html" in index.read_text()
+
+
+def test_the_first_call_writes_down_how_long_it_took(course, tmp_path):
+    folder, profile, _ = course
+    notebooks, build = tutorial.find_notebooks(folder), tmp_path / "build"
+    tutorial.run_tutorial(notebooks, profile, build=build)
+    record = read_json(build / "tutorial_time.json")
+    assert {name: record[name] for name in SPEED} == SPEED
+    assert (record["profile"], record["jobs"], record["cores"]) == ("tiny", 2, joblib.cpu_count())
+    assert list(record["pages"]) == ["00_first", "01_second"]
+    assert all(page["seconds"] > 0 for page in record["pages"].values())
+    assert list(record["parts"]) == ["cohorts", "runs", "pages"]
+    assert record["seconds"] >= sum(record["parts"].values()) - 0.2
+    (build / "tutorial_time.json").unlink()
+    (build / "notebooks" / "00_first.ipynb").unlink()
+    tutorial.run_tutorial(notebooks, profile, build=build)
+    assert not (build / "tutorial_time.json").exists(), "the other page was there already"
+
+
+@pytest.mark.parametrize("change", ["a value", "a part", "runs"])
+def test_what_is_not_the_whole_tutorial_from_nothing_is_not_written_down(change, course, tmp_path):
+    folder, profile, _ = course
+    runs = tmp_path / "runs"
+    write_notebook(folder / "01_second.ipynb", "1", parameters=f"steps = 1\nout_dir = {str(runs)!r}")
+    notebooks, given = tutorial.find_notebooks(folder), [("steps", "7")] if change == "a value" else []
+    if change == "runs":
+        runs.mkdir()
+    chosen = notebooks[:1] if change == "a part" else notebooks
+    assert not tutorial.Call(chosen, profile, given, tmp_path / "build", False).is_first()
+    assert change != "runs" or not any(runs.iterdir())
+
+
+def test_a_page_that_fails_is_told_at_the_end_and_the_others_are_there(course, tmp_path, capsys, monkeypatch):
+    folder, profile, _ = course
+    write_notebook(folder / "00_first.ipynb", "1 / 0", parameters='cohort = "a_cohort"')
+    monkeypatch.setattr(tutorial, "NOTEBOOKS", folder)
+    monkeypatch.setattr(tutorial, "build_folder", lambda profile: tmp_path / "build")
+    assert tutorial.main(["--profile", str(profile)]) == 1
+    told = capsys.readouterr()
+    assert "01_second\nDice of 2 steps" in told.out
+    assert "00_first.ipynb, cell 4 of 4: ZeroDivisionError" in told.err
+    pages = {path.name for path in (tmp_path / "build" / "html").iterdir()}
+    assert pages == {"index.html", "01_second.html"}
+    assert not (tmp_path / "build" / "tutorial_time.json").exists()
+
+
+def test_as_much_goes_on_side_by_side_as_the_pages_are_given(tmp_path):
+    """Of pages that are not given it, the profile decides: the one for a GPU says one at a time."""
+    teach, full = (PROJECT_ROOT / "notebooks" / "profiles" / f"{name}.yaml" for name in ("teach", "full"))
+    pages = tutorial.find_notebooks(PROJECT_ROOT / "notebooks")
+    folders = [("data_dir", str(tmp_path))]
+
+    def jobs(notebooks: list[Path], profile: Path, *given: tuple[str, str]) -> int:
+        return tutorial.Call(notebooks, profile, [*folders, *given], tmp_path, False).jobs
+
+    assert jobs(pages, teach) == 2
+    assert jobs(pages, teach, ("jobs", "3")) == 3
+    assert jobs(pages[:3], teach) == 2
+    assert jobs(pages[:3], full, ("cohort", "fets2021_tiny")) == 1
 
 
 def test_pages_of_another_profile_lie_beside_those_of_the_tutorial(monkeypatch):

@@ -154,18 +154,22 @@ def test_publishing_a_comparison_that_was_not_run_is_an_error(tiny_cohort, tmp_p
     assert not list(tmp_path.iterdir())
 
 
-def test_publishing_the_cost_of_pages(tmp_path):
-    write_json(tmp_path / "00_a.ipynb.json", {"duration_seconds": 12.5})
-    publish.publish_cost(tmp_path, tmp_path / "cost.json")
-    assert read_json(tmp_path / "cost.json")["seconds"] == {"00_a": 12.5}
-    write_json(tmp_path / "later" / "01_b.ipynb.json", {"duration_seconds": 3.0})
-    publish.publish_cost(tmp_path / "later", tmp_path / "cost.json")
-    assert read_json(tmp_path / "cost.json")["seconds"] == {"00_a": 12.5, "01_b": 3.0}
-    write_json(tmp_path / "cost.json", {**read_json(tmp_path / "cost.json"), "processor": "another"})
-    publish.publish_cost(tmp_path / "later", tmp_path / "cost.json")
-    assert read_json(tmp_path / "cost.json")["seconds"] == {"01_b": 3.0}, "times of another machine are not mixed in"
-    with pytest.raises(ValueError, match="no executed notebook"):
-        publish.publish_cost(tmp_path / "empty", tmp_path / "cost.json")
+def test_publishing_how_long_the_tutorial_took(tmp_path):
+    measured, published, cost = (tmp_path / name for name in ("tutorial_time.json", "published.json", "cost.json"))
+    pages = {
+        "01_b": {"seconds": 9.5, "training": 60.0, "jobs": 1},
+        "00_a": {"seconds": 12.5, "training": 100.0, "jobs": 2},
+    }
+    record = {"profile": "teach", "seconds": 300.0, "jobs": 2, "pages": pages, "processor": "some", "cores": 4}
+    write_json(measured, record)
+    publish.publish_time(measured, published, cost)
+    assert read_json(published) == record
+    alone = {"00_a": 62.5, "01_b": 69.5}
+    assert read_json(cost) == {"seconds": alone, "processor": "some", "cores": 4}, "with the runs that it would make"
+    write_json(measured, {**record, "profile": "smoke", "seconds": 1.0})
+    with pytest.raises(ValueError, match="is of the profile smoke; what is published is of teach"):
+        publish.publish_time(measured, published, cost)
+    assert read_json(published) == record
 
 
 def test_a_section_of_a_page_is_replaced_and_missing_markers_are_named():

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 
 from riskmap.project.progress import progress_bar
 
@@ -25,6 +26,11 @@ def run_side_by_side(
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
     results = parallel(delayed(_on_one_thread)(function, *each) for each in arguments)
     return list(progress_bar(results, title, total=len(arguments), unit="subject"))
+
+
+def end_workers() -> None:
+    """End the processes that wait for more work since the last call, and free their memory."""
+    get_reusable_executor().shutdown(wait=True)
 
 
 @contextmanager

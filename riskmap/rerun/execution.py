@@ -8,14 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import nbformat
 import papermill
-from ipykernel.kernelspec import get_kernel_dict
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
-from jupyter_client.provisioning import LocalProvisioner
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
@@ -23,6 +19,7 @@ from riskmap.pages.measurements import kept_measurements
 from riskmap.project.files import read_json, sha256_of_file, write_json
 from riskmap.project.machine import git_revision, versions
 from riskmap.project.paths import PROJECT_ROOT
+from riskmap.rerun.kernels import Kernels
 from riskmap.rerun.memory import PeakMemory
 from riskmap.rerun.notebooks import checked_parameters, page_of
 
@@ -31,24 +28,6 @@ Progress = Callable[[int, int], None]
 
 class NotebookError(RuntimeError):
     """A notebook did not run to its end; the message names the notebook, the cell and the error."""
-
-
-class CurrentInterpreter(AsyncKernelManager):
-    """Starts kernels with the running interpreter, whatever a kernel of the same name elsewhere would start."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        # newer kernels warn on every start when their local sockets are not encrypted; older ones cannot do it
-        if self.has_trait("transport_encryption"):
-            self.transport_encryption = "auto"
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        """Return the kernel of this interpreter, which keeps its figures in the notebook.
-
-        The environment of a machine without a screen often names another backend, with which figures would be lost.
-        """
-        return KernelSpec(**get_kernel_dict(), env={"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
 
 
 def record_of(output: Path) -> Path:
@@ -78,6 +57,7 @@ def execute_notebook(
     timeout: float | None = None,
     progress: Progress | None = None,
     time_limit: float | None = None,
+    kernels: Kernels | None = None,
 ) -> dict[str, Any]:
     """Run a notebook in its own folder, with the running interpreter, and write the executed copy.
 
@@ -89,6 +69,7 @@ def execute_notebook(
         timeout: seconds that one cell may take; None: as long as it needs.
         progress: called with the number of cells done and the number of cells, after each cell.
         time_limit: seconds that the whole notebook may take; None: as long as it needs.
+        kernels: those that run beside this one, how many threads each may take, and whether all were stopped.
 
     Returns:
         The content of the record, the file beside the output.
@@ -96,6 +77,7 @@ def execute_notebook(
     Raises:
         ValueError: parameters that are not declared, of another type, or not for this machine; nothing is run.
         NotebookError: a cell failed or took too long; the notebook so far is kept as ``*.failed.ipynb``.
+        KeyboardInterrupt: it was stopped with the other kernels; nothing is kept.
     """
     notebook, output = Path(notebook).resolve(), Path(output).resolve()
     values = checked_parameters(notebook, profile, parameters or {})
@@ -109,7 +91,15 @@ def execute_notebook(
     # papermill saves after every cell, so it works in a folder of its own and only a whole run leaves it
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as folder:
         temporary = Path(folder) / output.name
-        memory = _run(notebook, temporary, values, Limits(timeout, time_limit), progress, failed_path(output))
+        memory = _run(
+            notebook,
+            temporary,
+            values,
+            Limits(timeout, time_limit),
+            progress,
+            failed_path(output),
+            kernels or Kernels(),
+        )
         _clean_metadata(temporary)
         temporary.replace(output)
     record |= {
@@ -134,22 +124,18 @@ def _run(
     limits: "Limits",
     progress: Progress | None,
     keep_failed: Path,
+    kernels: Kernels,
 ) -> float:
     """Run with papermill, and return the peak of the kernel's memory in MB."""
     total = len(nbformat.read(notebook, as_version=4).cells) + bool(values)  # papermill injects one cell
     current = 0
     memory = PeakMemory()
 
-    class MeasuredKernel(CurrentInterpreter):
-        async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
-            await super()._async_launch_kernel(kernel_cmd, **options)
-            memory.follow(cast(int, cast(LocalProvisioner, self.provisioner).pid))
-
-        _launch_kernel = _async_launch_kernel  # type: ignore[assignment]  # as jupyter_client's own class does
-
     def on_cell_start(cell: Any, cell_index: int) -> None:
         nonlocal current
         current = cell_index
+        if kernels.stopped:
+            raise KeyboardInterrupt
         if progress is not None:
             progress(cell_index, total)
 
@@ -161,12 +147,13 @@ def _run(
                 values,
                 kernel_name="python3",
                 progress_bar=False,
-                cwd=str(notebook.parent),
                 timeout_func=limits.of_cell,
-                kernel_manager_class=MeasuredKernel,
+                kernel_manager_class=kernels.manager(notebook.parent, memory),
                 on_cell_start=on_cell_start,
             )
     except (PapermillExecutionError, TimeoutError, DeadKernelError) as error:
+        if kernels.stopped:
+            raise KeyboardInterrupt from error
         _clean_metadata(temporary)
         temporary.replace(keep_failed)
         raise NotebookError(

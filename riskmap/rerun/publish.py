@@ -4,12 +4,11 @@
 """
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from matplotlib.figure import Figure
 from PIL import Image
@@ -19,12 +18,12 @@ from riskmap.experiment.findings import Findings
 from riskmap.experiment.score_tables import readme_section, scores
 from riskmap.experiment.tables import summary
 from riskmap.pages.comparison import Comparison
-from riskmap.pages.parameters import FewShot, FineTuning
+from riskmap.pages.parameters import Comparing
 from riskmap.project.commands import exit_status, positive
 from riskmap.project.files import atomic_path, digest_of, read_json, write_json
-from riskmap.project.machine import processor_name
 from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, RESULTS, resolve
-from riskmap.rerun.notebooks import checked_parameters
+from riskmap.rerun.duration import RECORD_NAME
+from riskmap.rerun.notebooks import checked_parameters, page_of
 from riskmap.rerun.tutorial import PROFILE, find_profile
 from riskmap.training.runs import missing_runs
 
@@ -34,6 +33,7 @@ HARM_FIGURE = RESULTS / "negative_transfer.png"
 REPAIRS_FIGURE = RESULTS / "repairs.png"
 TWINS_FIGURE = RESULTS / "twins.png"
 COST = RESULTS / "cost.json"
+TIME = RESULTS / RECORD_NAME
 README = PROJECT_ROOT / "README.md"
 
 
@@ -45,18 +45,12 @@ def tutorial_comparisons(seeds: Sequence[int], out_dir: str, data_dir: str = "bu
         out_dir: the folder of the runs.
         data_dir: the folder of archives and prepared cohorts.
     """
-    comparisons = []
-    for page, model in (("03_fine_tuning", FineTuning), ("04_few_shot", FewShot)):
-        folders = {"out_dir": out_dir, "data_dir": data_dir}
-        values = checked_parameters(NOTEBOOKS / f"{page}.ipynb", find_profile(PROFILE, NOTEBOOKS), folders)
-        given = model.checked(values, page)
-        cohort = given.open_cohort()
-        pairs = {(given.source, given.target): None}
-        if isinstance(given, FineTuning):
-            pairs[given.second_source, given.second_target] = None
-        shots, of_page = (given.shots, seeds) if isinstance(given, FineTuning) else (given.shots_list, given.seeds)
-        options: dict[str, Any] = {"shots": shots, "seeds": of_page, "setting": given.setting, "out_dir": out_dir}
-        comparisons += [Comparison(cohort, *pair, given.arms, **options) for pair in pairs]
+    folders = {"out_dir": out_dir, "data_dir": data_dir}
+    comparisons: list[Comparison] = []
+    for page, values in (("03_fine_tuning", folders | {"seeds": list(seeds)}), ("04_few_shot", folders)):
+        notebook = NOTEBOOKS / f"{page}.ipynb"
+        given = page_of(notebook, checked_parameters(notebook, find_profile(PROFILE, NOTEBOOKS), values))
+        comparisons += cast(Comparing, given).comparisons()
     return comparisons
 
 
@@ -68,8 +62,7 @@ def publish(comparisons: Sequence[Comparison], path: Path = TUTORIAL_RECORDS) ->
     Raises:
         ValueError: some of the runs are not there; nothing is written.
     """
-    wanted = [(spec, each.cohort) for each in comparisons for spec in each.specs.values()]
-    missing = missing_runs(wanted, comparisons[0].out_dir)
+    missing = missing_runs([run for each in comparisons for run in each.wanted], comparisons[0].out_dir)
     if missing:
         raise ValueError(f"{len(missing)} of the runs are missing in {comparisons[0].out_dir}; run the tutorial first")
     runs = {run.folder: run.record for each in comparisons for run in each.runs.values()}
@@ -81,17 +74,26 @@ def publish(comparisons: Sequence[Comparison], path: Path = TUTORIAL_RECORDS) ->
     _save(draw_harm(changes, title), HARM_FIGURE, read_json(path))
 
 
-def publish_cost(notebooks: Path, path: Path = COST) -> None:
-    """Write how long each executed notebook of a folder took, from the records beside them; others keep their times."""
-    records = {record.name.split(".")[0]: read_json(record) for record in sorted(notebooks.glob("*.ipynb.json"))}
-    if not records:
-        raise ValueError(f"{notebooks} holds no executed notebook; run the tutorial first")
-    machine = {"processor": processor_name(), "cores": os.cpu_count()}
-    before = read_json(path) if path.exists() else {}
-    # pages that were not run again keep their times, if this machine took them
-    seconds = before["seconds"] if {name: before.get(name) for name in machine} == machine else {}
-    seconds |= {name: record["duration_seconds"] for name, record in records.items()}
-    write_json(path, {"seconds": dict(sorted(seconds.items())), **machine})
+def publish_time(measured: Path, path: Path = TIME, cost: Path = COST) -> None:
+    """Publish how long the first call of the tutorial took, and what each page would take alone.
+
+    A page of the tutorial finds its runs made. Alone it would first make them, as many side by side as it is given.
+
+    Args:
+        measured: the record that the tutorial has left.
+        path: where it is published; ``check-env`` reads it there.
+        cost: where the seconds of each page alone are published.
+
+    Raises:
+        ValueError: the tutorial was run with another profile.
+    """
+    record = read_json(measured)
+    if record["profile"] != PROFILE:
+        raise ValueError(f"{measured} is of the profile {record['profile']}; what is published is of {PROFILE}")
+    alone = {name: page["seconds"] + page["training"] / page["jobs"] for name, page in record["pages"].items()}
+    machine = {"processor": record["processor"], "cores": record["cores"]}
+    write_json(path, record)
+    write_json(cost, {"seconds": {name: round(seconds, 1) for name, seconds in sorted(alone.items())}, **machine})
 
 
 def readme_text(text: str, records: Sequence[Mapping[str, Any]], found: Findings) -> str:
@@ -132,14 +134,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m riskmap publish", description=main.__doc__)
     parser.add_argument("--publish", metavar="OUT_DIR", help="collect the records of pages 3 and 4 from these runs")
     parser.add_argument("--seeds", type=positive, default=5, help="seeds of page 3 that are collected")
-    parser.add_argument("--cost", metavar="FOLDER", help="collect how long this folder's executed notebooks took")
+    parser.add_argument("--time", metavar="FILE", help=f"collect how long the tutorial took: build/{RECORD_NAME}")
     options = parser.parse_args(arguments)
 
     def work() -> int:
         if options.publish:
             publish(tutorial_comparisons(range(options.seeds), options.publish))
-        if options.cost:
-            publish_cost(resolve(options.cost))
+        if options.time:
+            publish_time(resolve(options.time))
         records = read_json(TUTORIAL_RECORDS)
         _save(draw_summary(scores(records)), FIGURE, records)
         found = Findings()

@@ -14,7 +14,8 @@ from riskmap.project.files import digest_of
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun.execution import record_of
 from riskmap.rerun.notebooks import checked_parameters, declared_parameters, page_of, pages_in, parameters_model
-from riskmap.rerun.tutorial import NOTEBOOKS, find_profile, prepare_cohorts, result_texts, run_notebook
+from riskmap.rerun.side_by_side import Execution, execute_side_by_side
+from riskmap.rerun.tutorial import NOTEBOOKS, find_profile, prepare_cohorts, result_texts
 
 OUTPUTS = PROJECT_ROOT / "build" / "reruns"
 _LONGEST_NAME = 80
@@ -77,7 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = {name: parse_text(name, text, model) for name, text in options.parameter}
         values = prepare(notebook, profile, given)
         output = (options.out or OUTPUTS / output_name(notebook, profile, given, values)).resolve()
-        run_notebook(notebook, output, profile, given, options.timeout, options.force)
+        execution = Execution(notebook, output, profile, given)
+        if not options.force and execution.is_finished():
+            print(f"{notebook.stem}: already done (--force runs it again)")
+        else:
+            _, failed = execute_side_by_side([execution], 1, options.timeout)
+            if failed:
+                raise failed[0]
         for text in result_texts(output):
             print(f"\n{text}")
         print(f"\nNotebook: {output}\nRecord:   {record_of(output)}")

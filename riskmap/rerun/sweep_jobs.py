@@ -1,6 +1,5 @@
 """What a sweep re-runs: a YAML file of parameters to combine, and the jobs that come of it."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -14,6 +13,7 @@ from riskmap.project.files import digest_of
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.project.yaml_files import read_yaml
 from riskmap.rerun.execution import execute_notebook, is_finished
+from riskmap.rerun.kernels import Kernels
 from riskmap.rerun.notebooks import checked_parameters, parameters_model
 from riskmap.rerun.run import find_notebook
 from riskmap.rerun.tutorial import NOTEBOOKS, find_profile
@@ -145,7 +145,7 @@ def run_job(job: Job, time_limit: float, threads: int, *needed: str) -> str:
     Raises:
         NotebookError: the notebook failed or took too long.
     """
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # for the kernel, which is a process of its own
     if not job.finished():
-        execute_notebook(job.notebook, job.output, None, job.values, time_limit=time_limit)
+        kernels = Kernels(threads)
+        execute_notebook(job.notebook, job.output, None, job.values, time_limit=time_limit, kernels=kernels)
     return job.name

@@ -2,20 +2,22 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from tqdm import tqdm
 
 from riskmap.data.simulated import ensure_cohort
+from riskmap.pages.kinds import Repeated
+from riskmap.pages.page import Parameters
 from riskmap.pages.values import parse_text, require_known
 from riskmap.project.choices import unknown
 from riskmap.project.commands import exit_status
 from riskmap.project.paths import BUILD, NOTEBOOKS, resolve
-from riskmap.rerun.execution import execute_notebook, is_finished
+from riskmap.rerun.execution import NotebookError, record_of
 from riskmap.rerun.html_pages import export_all
 from riskmap.rerun.notebooks import (
     checked_parameters,
@@ -25,6 +27,7 @@ from riskmap.rerun.notebooks import (
     parameters_model,
     read_profile,
 )
+from riskmap.rerun.side_by_side import Execution, execute_side_by_side
 
 PROFILE = "teach"
 
@@ -84,36 +87,86 @@ def prepare_cohorts(parameters: Iterable[Mapping[str, Any]]) -> None:
         ensure_cohort(cohort, data_dir)
 
 
-def run_notebook(
-    notebook: Path,
-    output: Path,
-    profile: Path | None,
-    parameters: Mapping[str, Any],
-    timeout: float | None,
-    force: bool,
-) -> None:
-    """Run one notebook with a bar of its cells, unless a finished re-run of the very same thing is there."""
-    if not force and is_finished(notebook, output, profile, parameters):
-        print(f"{notebook.stem}: already done (--force runs it again)")
-        return
-    started = time.monotonic()
-    with tqdm(desc=notebook.stem, unit="cell", leave=False) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-            bar.refresh()
-
-        execute_notebook(notebook, output, profile, parameters, timeout, show)
-    print(f"{notebook.stem}: {time.monotonic() - started:.0f} s")
-
-
 def result_texts(executed: Path) -> list[str]:
     """Return what the cells tagged ``result`` of an executed notebook show, as text."""
     cells = nbformat.read(executed, as_version=4).cells
     outputs = [o for c in cells if "result" in c.metadata.get("tags", []) for o in c.get("outputs", [])]
     texts = [o.get("text") or o["data"].get("text/markdown") or o["data"].get("text/plain", "") for o in outputs]
     return [text.strip() for text in texts if text.strip()]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the tutorial is asked for; see :func:`run_tutorial`.
+
+    Raises:
+        ValueError: a name or a value does not fit.
+    """
+
+    notebooks: Sequence[Path]
+    profile: Path
+    given: Sequence[tuple[str, str]]
+    build: Path
+    force: bool
+
+    def __post_init__(self) -> None:
+        self.in_profile  # noqa: B018  # whatever is wrong in it is told first
+        for page in self.pages().values():
+            page.check_machine()
+
+    @cached_property
+    def siblings(self) -> list[Path]:
+        """All notebooks of the tutorial."""
+        return find_notebooks(self.notebooks[0].parent)
+
+    @cached_property
+    def in_profile(self) -> dict[str, Any]:
+        """The values of the profile."""
+        return read_profile(self.profile, self.siblings)
+
+    @cached_property
+    def parameters(self) -> dict[Path, dict[str, Any]]:
+        """What each notebook is given on the command line."""
+        return share_parameters(self.notebooks, self.given)
+
+    @cached_property
+    def values(self) -> dict[Path, dict[str, Any]]:
+        """What each notebook is run with, that of the profile included."""
+        return {each: checked_parameters(each, self.profile, self.parameters[each]) for each in self.notebooks}
+
+    def pages(self) -> dict[Path, Parameters]:
+        """Return the parameters of each notebook, checked once more: against the cohorts that are there by now."""
+        return {notebook: page_of(notebook, values) for notebook, values in self.values.items()}
+
+    @property
+    def jobs(self) -> int:
+        """How much goes on side by side, as the pages are given it; where none of them is, as the profile says."""
+        given = [page.jobs for page in self.pages().values() if isinstance(page, Repeated)]
+        return min(given, default=self.in_profile.get("jobs", Repeated.model_fields["jobs"].default))
+
+    def output(self, notebook: Path) -> Path:
+        """Return where the executed copy of a notebook lies."""
+        return self.build / "notebooks" / notebook.name
+
+    def execution(self, notebook: Path) -> Execution:
+        """Return how a notebook is executed."""
+        return Execution(notebook, self.output(notebook), self.profile, self.parameters[notebook])
+
+    def ahead(self) -> list[Path]:
+        """Return the notebooks that are to be executed, and name those that are done already."""
+        done = [] if self.force else [each for each in self.notebooks if self.execution(each).is_finished()]
+        for notebook in done:
+            print(f"{notebook.stem}: already done (--force runs it again)")
+        return [notebook for notebook in self.notebooks if notebook not in done]
+
+    def is_first(self) -> bool:
+        """Tell whether this is what a reader of a fresh clone waits for: the whole tutorial, and nothing is there yet.
+
+        Not a cohort, not a run, not a page.
+        """
+        folders = {getattr(page, name, "") for page in self.pages().values() for name in ("data_dir", "out_dir")} - {""}
+        there = any(folder.exists() for folder in (self.build / "notebooks", *map(resolve, folders)))
+        return list(self.notebooks) == self.siblings and not self.given and not there
 
 
 def run_tutorial(
@@ -124,27 +177,66 @@ def run_tutorial(
     timeout: float | None = None,
     force: bool = False,
 ) -> Path:
-    """Make the data, run the notebooks in order, print their results, write the pages and return their contents.
+    """Make the data, then all missing runs, execute the notebooks side by side, and return the contents of the pages.
 
-    Every name and value is checked before the first notebook starts (ValueError).
+    Everything that can be checked is checked first. Where notebooks fail, the others are executed all the same, and
+    their pages written. The first call on a fresh clone writes down how long it took, in ``build``.
+
+    Args:
+        notebooks: of one folder.
+        profile: YAML file of values.
+        given: names and texts of values, which win over the profile.
+        build: where executed notebooks and pages go.
+        timeout: seconds that one cell may take; None: as long as it needs.
+        force: whether notebooks that are done are executed again.
+
+    Raises:
+        ValueError: a name or a value that does not fit.
+        NotebookError: notebooks failed.
     """
-    siblings = find_notebooks(notebooks[0].parent)
-    for copy in sorted(set(notebooks[0].parent.glob("[0-9][0-9]_*.ipynb")) - set(siblings)):
-        print(f"{copy.name} is no page of the tutorial and is left out; python -m riskmap run {copy.stem} runs it")
-    read_profile(profile, siblings)
-    parameters = share_parameters(notebooks, given)
-    values = {notebook: checked_parameters(notebook, profile, parameters[notebook]) for notebook in notebooks}
-    for notebook in notebooks:
-        page_of(notebook, values[notebook]).check_machine()
-    prepare_cohorts(declared_parameters(notebook) | values[notebook] for notebook in notebooks)
-    outputs = {notebook: build / "notebooks" / notebook.name for notebook in siblings}
-    for notebook in notebooks:
-        run_notebook(notebook, outputs[notebook], profile, parameters[notebook], timeout, force)
-    for notebook in notebooks:
-        for text in result_texts(outputs[notebook]):
+    # these load torch and MONAI, which whoever only looks for a notebook can do without
+    from riskmap.rerun.duration import RECORD_NAME, Stopwatch, time_steps
+    from riskmap.rerun.page_runs import make_runs, needed_by
+
+    _name_copies(notebooks[0].parent)
+    call = Call(notebooks, profile, given, build, force)
+    speed = time_steps() if call.is_first() else {}
+    stopwatch = Stopwatch()
+    with stopwatch.part("cohorts"):
+        prepare_cohorts(declared_parameters(notebook) | values for notebook, values in call.values.items())
+    ahead, pages = call.ahead(), call.pages()
+    with stopwatch.part("runs"):
+        trained = make_runs(needed_by({notebook.stem: pages[notebook] for notebook in ahead}), call.jobs)
+    # a page that trains and has named no run trains on what it prepares itself: that takes longest
+    ahead.sort(key=lambda notebook: notebook.stem in trained or not isinstance(pages[notebook], Repeated))
+    with stopwatch.part("pages"):
+        seconds, failed = execute_side_by_side([call.execution(notebook) for notebook in ahead], call.jobs, timeout)
+    # those that an earlier call executed keep their place among the pages
+    finished = [notebook for notebook in call.siblings if record_of(call.output(notebook)).is_file()]
+    for notebook in finished if failed else notebooks:
+        for text in result_texts(call.output(notebook)):
             print(f"\n{notebook.stem}\n{text}")
-    # notebooks that an earlier call ran keep their place among the pages
-    return export_all([output for output in outputs.values() if output.is_file()], build / "html")
+    index = export_all([call.output(notebook) for notebook in finished], build / "html")
+    print(f"\nPages: {index}")
+    if failed:
+        raise NotebookError("\n".join(map(str, failed)))
+    if speed:
+        of_pages = {
+            notebook.stem: {
+                "seconds": round(seconds[notebook.stem], 1),
+                "training": round(trained.get(notebook.stem, 0.0), 1),
+                "jobs": getattr(pages[notebook], "jobs", 1),
+            }
+            for notebook in notebooks
+        }
+        stopwatch.write(build / RECORD_NAME, profile=profile.stem, jobs=call.jobs, pages=of_pages, **speed)
+    return index
+
+
+def _name_copies(folder: Path) -> None:
+    """Name the notebooks beside those of the tutorial that are taken for copies of them."""
+    for copy in sorted(set(folder.glob("[0-9][0-9]_*.ipynb")) - set(find_notebooks(folder))):
+        print(f"{copy.name} is no page of the tutorial and is left out; python -m riskmap run {copy.stem} runs it")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,11 +254,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         notebooks = find_notebooks(NOTEBOOKS, options.notebooks)
         profile = find_profile(options.profile, NOTEBOOKS)
         given = [(name, value) for name, value in options.parameter]
-        index = run_tutorial(notebooks, profile, given, build_folder(profile), options.timeout, options.force)
-        print(f"\nPages: {index}")
+        run_tutorial(notebooks, profile, given, build_folder(profile), options.timeout, options.force)
         return 0
 
-    return exit_status(work, "the next call goes on after the last finished notebook")
+    return exit_status(work, "the next call goes on with what is missing")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,47 @@
+"""The runs that pages will ask for, made beforehand: all of them in one pool, below one bar."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from riskmap.pages.kinds import WithSource
+from riskmap.pages.page import Parameters
+from riskmap.project.paths import resolve
+from riskmap.project.workers import end_workers
+from riskmap.training.runs import Wanted, ensure_all, prerequisites
+
+
+def needed_by(pages: Mapping[str, Parameters]) -> dict[Path, list[tuple[str, Wanted]]]:
+    """Return the runs that pages need, what those look at included, by the folder where they are kept.
+
+    Args:
+        pages: their checked parameters, by name.
+
+    Returns:
+        Pairs of the name of a page and one of its runs.
+    """
+    needed: dict[Path, list[tuple[str, Wanted]]] = {}
+    for name, page in pages.items():
+        # others train nothing
+        if isinstance(page, WithSource):
+            wanted = page.runs_needed()
+            needed.setdefault(resolve(page.out_dir), []).extend((name, run) for run in prerequisites(wanted) + wanted)
+    return needed
+
+
+def make_runs(needed: Mapping[Path, list[tuple[str, Wanted]]], jobs: int) -> dict[str, float]:
+    """Make the runs that are missing, each once, and return the seconds of training behind each page.
+
+    Args:
+        needed: as :func:`needed_by` returns it.
+        jobs: runs side by side.
+    """
+    spent: dict[str, float] = {}
+    for out_dir, pairs in needed.items():
+        runs = ensure_all([wanted for _, wanted in pairs], out_dir, jobs)
+        # two runs of a page look at one source network
+        records = {(name, run.folder): run.record for (name, _), run in zip(pairs, runs, strict=True)}
+        for (name, _), record in records.items():
+            spent[name] = spent.get(name, 0.0) + record["cost"]["seconds"]
+    # the memory that the workers hold is for the kernels now
+    end_workers()
+    return spent
