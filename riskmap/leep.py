@@ -115,15 +115,17 @@ class LeepStatistics:
             TypeError, ValueError: see the class; nothing of the batch is added then.
         """
         source_probabilities, labels = self._check_batch(source_probabilities, labels)
-        seen, sums, counts = _RowLimits(source_probabilities.dtype), [], []
-        for _, block, block_labels in self._blocks(source_probabilities, labels):
-            block_sums, block_counts = self._block_sums(block, block_labels, seen)
-            sums.append(block_sums)
-            counts.append(block_counts)
+        seen = self._row_limits(source_probabilities)
+        # a place for each block, made before the first: small tensors that stay would lie between the large ones that
+        # go, so that the memory of one block would not do for the next
+        sums = _widest(source_probabilities.new_empty(0)).new_empty(seen.num_blocks, *self._joint_sums.shape)
+        counts = sums.new_empty(seen.num_blocks, self.num_target_classes)
+        for number, (_, block, block_labels) in enumerate(self._blocks(source_probabilities, labels)):
+            sums[number], counts[number] = self._block_sums(block, block_labels, seen)
         self._check_rows(seen, source_probabilities, labels)
         # new tensors: those of statistics made in inference mode may not be changed outside of it
-        self._joint_sums = self._joint_sums + in_float64(torch.cat(sums)).sum(0).cpu()
-        self._class_counts = self._class_counts + torch.stack(counts).cpu().long().sum(0)
+        self._joint_sums = self._joint_sums + in_float64(sums).sum(0).cpu()
+        self._class_counts = self._class_counts + counts.long().sum(0).cpu()
         return self
 
     def merge(self, other: "LeepStatistics") -> Self:
@@ -188,7 +190,7 @@ class LeepStatistics:
         batch, _, *spatial = source_probabilities.shape
         prediction = _output(source_probabilities, self.num_target_classes)
         conditional = _on_device(conditional, prediction.device)
-        seen = _RowLimits(source_probabilities.dtype)
+        seen = self._row_limits(source_probabilities)
         # no label decides here, so none is ignored
         no_labels = torch.zeros(1, dtype=torch.uint8, device=prediction.device).expand(batch, *spatial)
         for (images, pixels), block, _ in self._blocks(source_probabilities, no_labels):
@@ -210,7 +212,7 @@ class LeepStatistics:
             float64 input. A label that the statistics never saw has the largest hardness.
         """
         source_probabilities, labels = self._check_batch(source_probabilities, labels)
-        hardness, seen = _output(source_probabilities, 1), _RowLimits(source_probabilities.dtype)
+        hardness, seen = _output(source_probabilities, 1), self._row_limits(source_probabilities)
         conditional = _on_device(self.conditional(), labels.device)
         for (images, pixels), block, block_labels in self._blocks(source_probabilities, labels):
             hardness[images, 0, pixels], _ = self._block_hardness(
@@ -235,16 +237,18 @@ class LeepStatistics:
         total, num_pixels = 0.0, 0
         for source_probabilities, labels in labelled_batches(batches):
             source_probabilities, labels = self._check_batch(source_probabilities, labels)
-            seen, sums, num_ignored = _RowLimits(source_probabilities.dtype), [], []
+            seen = self._row_limits(source_probabilities)
             conditional = _on_device(self.conditional(), labels.device)
-            for _, block, block_labels in self._blocks(source_probabilities, labels):
+            sums = conditional.new_empty(seen.num_blocks)
+            num_ignored = torch.zeros_like(sums, dtype=torch.int64)
+            for number, (_, block, block_labels) in enumerate(self._blocks(source_probabilities, labels)):
                 hardness, ignored = self._block_hardness(block, block_labels, conditional, conditional.dtype, seen)
-                sums.append(hardness.sum())
+                sums[number] = hardness.sum()
                 if ignored is not None:
-                    num_ignored.append(ignored.sum())
+                    num_ignored[number] = ignored.sum()
             self._check_rows(seen, source_probabilities, labels)
-            total += in_float64(torch.stack(sums)).sum().item()
-            num_pixels += labels.numel() - int(sum(num_ignored))
+            total += in_float64(sums).sum().item()
+            num_pixels += labels.numel() - int(num_ignored.sum())
         if num_pixels == 0:
             raise ValueError("batches must hold at least one valid pixel, got none")
         return 0.0 - total / num_pixels
@@ -303,15 +307,24 @@ class LeepStatistics:
             for _, _, block in self._blocks(labels[:, None], labels):
                 class_indices(block, self.num_target_classes, self.ignore_index)
 
+    def _block_size(self, num_pixels: int, device: torch.device) -> tuple[int, int]:
+        """Return how many images of ``num_pixels`` pixels, and how many pixels of each, make a block."""
+        size = max(1, _values_per_block(device) // (self.num_source_classes + self.num_target_classes))
+        # an image that is too large is cut into equal parts: a small rest would cost as many calls as a whole block
+        return max(1, size // num_pixels), math.ceil(num_pixels / math.ceil(num_pixels / size))
+
+    def _row_limits(self, source_probabilities: Tensor) -> "_RowLimits":
+        """Return the limits of the rows in all blocks of a batch, to be filled block by block."""
+        batch, num_pixels = source_probabilities.shape[0], source_probabilities[0, 0].numel()
+        step, length = self._block_size(num_pixels, source_probabilities.device)
+        return _RowLimits(source_probabilities, math.ceil(batch / step) * math.ceil(num_pixels / length))
+
     def _blocks(
         self, source_probabilities: Tensor, labels: Tensor
     ) -> Iterator[tuple[tuple[slice, slice], Tensor, Tensor]]:
         """Yield ((images, pixels), probabilities [b, K_s, n], labels [b, n]) in blocks of about one size."""
-        size = max(1, _values_per_block(labels.device) // (self.num_source_classes + self.num_target_classes))
         batch, num_pixels = labels.shape[0], labels[0].numel()
-        step = max(1, size // num_pixels)
-        # an image that is too large is cut into equal parts: a small rest would cost as many calls as a whole block
-        length = -(-num_pixels // -(-num_pixels // size))
+        step, length = self._block_size(num_pixels, labels.device)
         for first in range(0, batch, step):
             images = slice(first, min(first + step, batch))
             # flattening copies a crop that is not contiguous: these images alone, not the whole batch
@@ -324,10 +337,10 @@ class LeepStatistics:
     # their memory, which lies in the processor's cache
 
     def _block_sums(self, block: Tensor, labels: Tensor, seen: "_RowLimits") -> tuple[Tensor, Tensor]:
-        """Return a block's sums of theta by label [b, K_t, K_s] and the pixels of each class [K_t]."""
+        """Return a block's sums of theta by label [K_t, K_s] and the pixels of each class [K_t]."""
         probabilities, ignored = self._read(block, labels, seen)
         one_hot = _one_hot(labels, ignored, self.num_target_classes, probabilities.dtype)
-        return _sums_of_products(one_hot, probabilities), one_hot.sum((0, 2))
+        return _sums_of_products(one_hot, probabilities).sum(0), one_hot.sum((0, 2))
 
     def _block_hardness(
         self, block: Tensor, labels: Tensor, conditional: Tensor, dtype: torch.dtype, seen: "_RowLimits"
@@ -372,24 +385,37 @@ class _RowLimits:
     """What the check of a batch's rows needs, kept on its device until all blocks are read: a GPU waits for none.
 
     Args:
-        dtype: of the probabilities as they were given.
+        source_probabilities: the batch as it was given.
+        num_blocks: how often ``add`` will be called.
     """
 
-    def __init__(self, dtype: torch.dtype) -> None:
+    def __init__(self, source_probabilities: Tensor, num_blocks: int) -> None:
+        dtype = source_probabilities.dtype
         # half of what is allowed, so that round-off here never lets a row pass that is not a distribution
         self._margin = 0.5 * _row_tolerance(dtype)
-        self._limits: list[Tensor] = []
+        self._dtype = torch.promote_types(dtype, torch.float32)
+        self._limits = source_probabilities.new_empty(num_blocks, 3, dtype=self._dtype)
+        self._num_added = 0
+
+    @property
+    def num_blocks(self) -> int:
+        """The number of blocks of the batch."""
+        return len(self._limits)
 
     def add(self, probabilities: Tensor) -> None:
         """Take in a block [b, K_s, n]: its lowest probability, and the lowest and highest sum of a row."""
-        rows = probabilities.to(torch.promote_types(probabilities.dtype, torch.float32)).unbind(1)
+        rows = probabilities.to(self._dtype)
         # adding the rows one by one is faster than a sum over axis 1
-        sums = functools.reduce(torch.add, rows)
-        self._limits += [probabilities.amin().to(sums.dtype), sums.amin(), sums.amax()]
+        sums = functools.reduce(torch.add, rows.unbind(1))
+        lowest, lowest_sum, highest_sum = self._limits[self._num_added].unbind()
+        torch.amin(rows, (0, 1, 2), out=lowest)
+        torch.amin(sums, (0, 1), out=lowest_sum)
+        torch.amax(sums, (0, 1), out=highest_sum)
+        self._num_added += 1
 
     def are_good(self) -> bool:
         """Return whether all rows are certainly distributions; they may be even where they do not seem so."""
-        lowest, lowest_sums, highest_sums = torch.stack(self._limits).reshape(-1, 3).cpu().unbind(1)
+        lowest, lowest_sums, highest_sums = self._limits.cpu().unbind(1)
         # what is not a number passes no comparison
         is_good = (lowest >= 0.0) & (lowest_sums >= 1.0 - self._margin) & (highest_sums <= 1.0 + self._margin)
         return bool(is_good.all())
@@ -440,10 +466,12 @@ def _label_limits(labels: Tensor, ignore_index: int | None) -> Tensor:
 
 def _one_hot(labels: Tensor, ignored: Tensor | None, num_classes: int, dtype: torch.dtype) -> Tensor:
     """Return 1 at the class of each pixel that is not ignored and 0 elsewhere, [b, K_t, n], for labels [b, n]."""
-    numbers = labels.to(dtype)
+    # labels of eight bits are compared as they are: an eighth of the memory to read
+    can_stay = ignored is None and labels.dtype == torch.uint8 and num_classes <= 256
+    numbers = labels if can_stay else labels.to(dtype)
     if ignored is not None:
         numbers = numbers.masked_fill(ignored, -1.0)
-    classes = torch.arange(num_classes, dtype=dtype, device=labels.device)[:, None]
+    classes = torch.arange(num_classes, dtype=numbers.dtype, device=labels.device)[:, None]
     one_hot = torch.empty(labels.shape[0], num_classes, labels.shape[1], dtype=dtype, device=labels.device)
     # turning booleans into numbers would take longer than comparing
     return torch.eq(numbers[:, None], classes, out=one_hot)
