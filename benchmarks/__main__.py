@@ -4,13 +4,14 @@ import argparse
 
 import torch
 
-from benchmarks import explorers, leep, loss, memory, sweep
+from benchmarks import explorers, leep, loss, memory, patches, sweep
 
 BENCHMARKS = {
     "explorers": explorers.main,
     "leep": leep.main,
     "loss": loss.main,
     "memory": memory.main,
+    "patches": patches.main,
     "sweep": sweep.main,
 }
 

@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from nbstripout import strip_output
 
 from riskmap.rerun.formulas import formula_to_html
-from riskmap.training.config import Setting
+from riskmap.training.specs import Setting
 
 MAX_BYTES = 150_000
 MAX_LINES = 25

@@ -15,7 +15,8 @@ from riskmap.pages import compared_runs
 from riskmap.pages.comparison import Comparison
 from riskmap.pages.measurements import MIME, kept_measurements
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.training.config import NetworkConfig, Setting
+from riskmap.training.config import NetworkConfig
+from riskmap.training.specs import Setting
 
 SETTING = Setting(NetworkConfig(channels=(4, 8)), steps=2, source_steps=2, device="cpu", precision="float32")
 PAIR = ("FLAIR:WT", "T1ce:TC")

@@ -267,7 +267,7 @@ def test_a_cell_that_a_reader_has_changed_is_checked_as_well(tmp_path):
     notebook = page_1(tmp_path)
     with pytest.raises(ValueError, match=r"source_steps must be at least 1, got 0; the nearest is 1"):
         checked_parameters(notebook, None, {"source_steps": 0})
-    notebook.write_text(notebook.read_text().replace("source_steps: int = 400", "source_steps: int = 0"))
+    notebook.write_text(notebook.read_text().replace("source_steps: int = 1600", "source_steps: int = 0"))
     with pytest.raises(ValueError, match=r"source_steps must be at least 1, got 0"):
         checked_parameters(notebook, None, {})
     assert checked_parameters(notebook, None, {"source_steps": 3}) == {"source_steps": 3}

@@ -13,8 +13,9 @@ from riskmap.pages.comparison import Comparison
 from riskmap.project.files import digest_of, read_json, write_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun import publish
-from riskmap.training.config import NetworkConfig, Setting
+from riskmap.training.config import NetworkConfig
 from riskmap.training.runs import ensure_runs
+from riskmap.training.specs import Setting
 
 
 @pytest.fixture(scope="module")

@@ -58,8 +58,7 @@ class PatchSampler:
         device: torch.device | None = None,
     ) -> None:
         self.size, self.per_step, self.seed, self.augment = size, per_step, seed, augment
-        self._device = device or data.images.device
-        self._whole = {key: _padded(values, size).to(self._device) for key, values in data.tensors().items()}
+        self._whole = {key: _padded(values, size).to(device) for key, values in data.tensors().items()}
         self._spatial = tuple(self._whole["image"].shape[2:])
         self._foreground = _where(self._whole["label"] > 0)
         self._num_foreground = num_foreground if len(self._foreground) else 0
@@ -98,16 +97,17 @@ class PatchSampler:
 
     def _cut(self, images: np.ndarray, corners: np.ndarray, flipped: np.ndarray) -> dict[str, Tensor]:
         """Return the patches, those that are flipped turned round along the first spatial axis."""
-        on_device = [torch.from_numpy(values).to(self._device) for values in (images, corners, flipped)]
-        index, first, is_flipped = on_device
-        along = torch.arange(self.size, device=self._device)
-        axes = len(self._spatial)
-        index = index.view(-1, *[1] * axes)
-        for axis, side in enumerate(self._spatial):
-            offsets = torch.where(is_flipped[:, None], along.flip(0), along) if axis == 0 else along
-            shape = [self.per_step, *[self.size if each == axis else 1 for each in range(axes)]]
-            index = index * side + (first[:, axis, None] + offsets).view(shape)
-        return {key: values.view(-1)[index[:, None]] for key, values in self._whole.items()}
+        places = [
+            (int(image), slice(None), *(slice(first, first + self.size) for first in corner))
+            for image, corner in zip(images, corners.tolist(), strict=True)
+        ]
+        turned = flipped.tolist()
+        return {
+            key: torch.stack(
+                [values[at].flip(1) if flip else values[at] for at, flip in zip(places, turned, strict=True)]
+            )
+            for key, values in self._whole.items()
+        }
 
     def _changed(self, patches: dict[str, Tensor], generator: np.random.Generator) -> dict[str, Tensor]:
         turned = np.flatnonzero(generator.random(self.per_step) < _TURNED_SHARE)

@@ -40,7 +40,10 @@ def plot_training(
     axes[0].plot(np.arange(1, len(loss) + 1), loss, color=colour, marker=marker, markevery=marks, label=label)
     axes[0].set(xlabel="step", ylabel="training loss (mean of 10 steps)")
     axes[1].plot(history["validation_step"], history["validation_dice"], color=colour, marker=marker, label=label)
-    axes[1].set(xlabel="step", ylabel="validation Dice", ylim=(0, 1))
+    # most is learned early, so the early steps get their room
+    axes[1].set(xlabel="step", ylabel="validation Dice", ylim=(0, 1), xscale="log")
+    axes[1].set_xticks(history["validation_step"], labels=map(str, history["validation_step"]))
+    axes[1].minorticks_off()
     return list(axes)
 
 

@@ -38,8 +38,8 @@ class WithSource(OnData):
     needs_parts: ClassVar[tuple[str, ...]] = ("source_train", "source_val")
     source: Source = "FLAIR:WT"
     source_seed: SourceSeed = 0
-    source_steps: SourceSteps = 400
-    source_learning_rate: SourceRate = 2.0e-3
+    source_steps: SourceSteps = 1600
+    source_learning_rate: SourceRate = 6.0e-3
     device: Device = "auto"
     precision: Precision = "auto"
     out_dir: OutFolder = "build/runs"
@@ -93,7 +93,7 @@ class Repeated(Parameters):
 
     needs_parts: ClassVar[tuple[str, ...]] = PARTS
     seeds: Seeds = [0, 1]
-    steps: Steps = 200
+    steps: Steps = 300
     learning_rate: Rate = 6.0e-3
     jobs: Jobs = 2
 

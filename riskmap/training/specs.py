@@ -95,7 +95,7 @@ class Setting:
     patches: PatchConfig = field(default_factory=PatchConfig)
     steps: int = TrainingConfig.steps
     learning_rate: float = TrainingConfig.learning_rate
-    source_steps: int = 800
+    source_steps: int = 1600
     source_learning_rate: float = 6.0e-3
     source_seed: int = 0
     device: str = "auto"
