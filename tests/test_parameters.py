@@ -34,6 +34,7 @@ from riskmap.project.files import read_json, write_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun.notebooks import declared_parameters
 from riskmap.training.config import NETWORKS
+from riskmap.training.specs import Setting
 
 NOTEBOOKS = sorted((PROJECT_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PROFILES = sorted((PROJECT_ROOT / "notebooks" / "profiles").glob("*.yaml"))
@@ -484,3 +485,11 @@ def test_adding_a_knob_is_one_line(tmp_path):
     with pytest.raises(ParameterError, match="momentum must be one of 2, 3, got 4"):
         More.checked({"momentum": 4, "data_dir": str(tmp_path)}, "the test")
     assert issubclass(More, Parameters)
+
+
+@pytest.mark.parametrize("model", parameters.MODELS.values(), ids=lambda model: model.__name__)
+def test_a_page_trains_by_the_recipe_unless_it_is_told_otherwise(model):
+    """The defaults of the parameters cells are written out for the reader; the one recipe is that of Setting."""
+    for name in ("steps", "learning_rate", "source_steps", "source_learning_rate"):
+        if name in model.model_fields:
+            assert model.model_fields[name].default == getattr(Setting(), name)

@@ -30,7 +30,8 @@ def found():
 
 def test_the_readme_shows_what_the_records_say(records, found):
     text = publish.README.read_text(encoding="utf-8")
-    assert publish.readme_text(text, records, found) == text, "run: python -m riskmap publish"
+    recipe = read_json(publish.RECIPE_RECORDS)["rows"]
+    assert publish.readme_text(text, records, found, recipe) == text, "run: python -m riskmap publish"
 
 
 @pytest.mark.parametrize("figure", [publish.FIGURE, publish.HARM_FIGURE], ids=lambda path: path.stem)

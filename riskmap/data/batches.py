@@ -97,7 +97,7 @@ class PatchSampler:
 
     def _cut(self, images: np.ndarray, corners: np.ndarray, flipped: np.ndarray) -> dict[str, Tensor]:
         """Return the patches, those that are flipped turned round along the first spatial axis."""
-        places = [
+        places: list[tuple[int | slice, ...]] = [
             (int(image), slice(None), *(slice(first, first + self.size) for first in corner))
             for image, corner in zip(images, corners.tolist(), strict=True)
         ]

@@ -129,7 +129,7 @@ def make_run(
         seconds = time.process_time() - started
     scores = score_patients(predictions, opened, task, hausdorff=False)
     dice = float(np.mean([np.mean(score["dice"]) for score in scores.values()]))
-    pair = {"cohort": opened.name, "source": source if of_source is not None else None, "target": target}
+    pair = {"cohort": opened.name, "pair": f"{source} → {target}", "target": target}
     return {**pair, "variant": title, "seed": seed, "dice": dice, "processor_seconds": seconds}
 
 
@@ -164,12 +164,12 @@ def measure(
     found = run_side_by_side(make_run, work, jobs, f"recipe, {group}")
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for run in sorted(found, key=lambda each: each["seed"]):
-        rows.setdefault((run["cohort"], run["source"], run["target"], run["variant"]), []).append(run)
+        rows.setdefault((run["cohort"], run["pair"], run["target"], run["variant"]), []).append(run)
     order = list(variants(group))
     return [
         {
             "group": group,
-            **dict(zip(("cohort", "source", "target", "variant"), key, strict=True)),
+            **dict(zip(("cohort", "pair", "target", "variant"), key, strict=True)),
             "dice": round(float(np.mean([run["dice"] for run in runs])), 4),
             "sd": round(float(np.std([run["dice"] for run in runs], ddof=1)), 4),
             "runs": len(runs),
@@ -181,7 +181,7 @@ def measure(
 
 def keep(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write rows into a file of records in place of those of the same group, cohort and pair."""
-    names = ("group", "cohort", "source", "target")
+    names = ("group", "cohort", "pair")
     new = {tuple(row[name] for name in names) for row in rows}
     before = read_json(path)["rows"] if path.exists() else []
     kept = [row for row in before if tuple(row[name] for name in names) not in new]
@@ -209,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = measure(options.group, options.cohort, pairs, options.seeds, resolve(options.out), options.jobs)
         keep(rows, RECORDS)
         for row in rows:
-            print("{source} -> {target}  {variant}: {dice:.3f} +- {sd:.3f}  {processor_seconds:.1f} s".format(**row))
+            print("{pair}  {variant}: {dice:.3f} +- {sd:.3f}  {processor_seconds:.1f} s".format(**row))
         return 0
 
     return exit_status(work, "the next call starts again")

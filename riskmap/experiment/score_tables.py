@@ -135,7 +135,11 @@ def answers(frame: pd.DataFrame) -> str:
     there = arms_of(frame)
     names = {"risk_map_paper": "the reconstruction", "risk_map": "the bounded map"}
     names |= {arm: title_of(arm) for arm in there if arm + TWIN_SUFFIX in there and arm not in names}
-    questions = {("scratch", "fine_tune"): "Is there negative transfer: scratch above fine-tuning?"}
+    questions = {
+        ("scratch", "fine_tune"): "Is there negative transfer: scratch above fine-tuning?",
+        ("scratch", "random_head"): "And with a head that starts at random: scratch above it?",
+        ("fine_tune", "random_head"): "Is the head that starts at 0 above the random one?",
+    }
     for arm, name in names.items():
         questions[arm, "fine_tune"] = f"Is {name} above plain fine-tuning?"
         questions[arm, "scratch"] = f"Is {name} above scratch?"

@@ -14,6 +14,7 @@ ARM_STYLES: dict[str, tuple[str, str]] = {
     "scratch": (GREY, "s"),
     "fine_tune": (VERMILION, "o"),
     "class_balanced": (ORANGE, "^"),
+    "random_head": ("#882255", "<"),
     "risk_map_paper": (SKY, "v"),
     "risk_map_paper_shuffled": ("#8C6D31", "p"),
     "risk_map_hardness": (GREEN, "P"),

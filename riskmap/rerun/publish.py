@@ -15,6 +15,8 @@ from PIL import Image
 
 from riskmap.experiment.figures import draw_harm, draw_repairs, draw_summary, draw_twins
 from riskmap.experiment.findings import Findings
+from riskmap.experiment.recipe import RECORDS as RECIPE_RECORDS
+from riskmap.experiment.recipe_table import recipe_section
 from riskmap.experiment.score_tables import readme_section, scores
 from riskmap.experiment.tables import summary
 from riskmap.pages.comparison import Comparison
@@ -96,9 +98,12 @@ def publish_time(measured: Path, path: Path = TIME, cost: Path = COST) -> None:
     write_json(cost, {"seconds": {name: round(seconds, 1) for name, seconds in sorted(alone.items())}, **machine})
 
 
-def readme_text(text: str, records: Sequence[Mapping[str, Any]], found: Findings) -> str:
+def readme_text(
+    text: str, records: Sequence[Mapping[str, Any]], found: Findings, recipe: Sequence[Mapping[str, Any]]
+) -> str:
     """Return the README with its generated sections made anew."""
     text = replace_section(text, "tutorial-table", readme_section(records))
+    text = replace_section(text, "recipe", recipe_section(recipe))
     return replace_section(text, "experiment", summary(found))
 
 
@@ -147,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = Findings()
         _save(draw_repairs(found), REPAIRS_FIGURE, found.digest)
         _save(draw_twins(found), TWINS_FIGURE, found.digest)
-        readme = readme_text(README.read_text(encoding="utf-8"), records, found)
+        readme = readme_text(README.read_text(encoding="utf-8"), records, found, read_json(RECIPE_RECORDS)["rows"])
         with atomic_path(README) as temporary:
             temporary.write_text(readme, encoding="utf-8")
         print(f"wrote the tables of {README.name} and the figures of {RESULTS.name}/ from its records")

@@ -48,9 +48,10 @@ class PatchConfig:
     def __post_init__(self) -> None:
         if self.spatial_dims not in (2, 3):
             raise ValueError(f"spatial_dims must be 2 (slices) or 3 (volumes), got {self.spatial_dims!r}")
-        check_count("size", self.size, 1)
-        check_count("per_step", self.per_step, 1)
-        check_number("foreground", self.foreground, 0.0, 1.0)
+        # NumPy's numbers become plain ones, which a record can hold
+        object.__setattr__(self, "size", check_count("size", self.size, 1))
+        object.__setattr__(self, "per_step", check_count("per_step", self.per_step, 1))
+        object.__setattr__(self, "foreground", check_number("foreground", self.foreground, 0.0, 1.0))
 
     @property
     def num_foreground(self) -> int:
@@ -125,7 +126,7 @@ class TrainingConfig:
             raise ValueError(
                 f"learning_rate={self.learning_rate!r} must be a positive number (in YAML write 2.0e-3, not 2e-3)"
             )
-        check_number("averaged", self.averaged, 0.0, 1.0)
+        object.__setattr__(self, "averaged", check_number("averaged", self.averaged, 0.0, 1.0))
 
     @property
     def spatial_dims(self) -> int:

@@ -38,7 +38,7 @@ class Strategy:
 
     def __post_init__(self) -> None:
         for name in ("body_rate", "probe_share", "body_pull", "head_pull"):
-            check_number(name, getattr(self, name), 0.0)
+            object.__setattr__(self, name, check_number(name, getattr(self, name), 0.0))
         if self.probe_share >= 1.0:
             raise ValueError(f"probe_share={self.probe_share} must be below 1: some steps have to train the body")
 
