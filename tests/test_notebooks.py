@@ -181,8 +181,9 @@ def test_page_6_takes_a_reader_s_own_folder(folders, tiny_archive, tmp_path):
     own = tmp_path / "my scans"
     shutil.copytree(tiny_archive, own, ignore=shutil.ignore_patterns("*.json", "*.csv"))
     shutil.copy(notebook.parent / "own_data.yaml", own / "dataset.yaml")
-    choices = {"folder": str(own), "real_scan": str(tmp_path / "nowhere"), "source": "T2:WT", "jobs": 1}
-    run(notebook, tmp_path / notebook.name, folders | choices)
+    least = {"arms": ["scratch", "fine_tune"], "source_steps": 2, "steps": 1, "jobs": 1}
+    choices = {"folder": str(own), "real_scan": str(tmp_path / "nowhere"), "source": "T2:WT"}
+    run(notebook, tmp_path / notebook.name, folders | choices | least)
     shown = text_of(tmp_path / notebook.name)
     assert "8 subjects are sound, 0 are not" in shown
     assert "real patients ·" in shown, "nothing in the folder says that they are simulated"

@@ -323,7 +323,6 @@ keep_measurements(pd.DataFrame([{"seed": seed, "dice": seed / 10}]))
 """
 
 
-@pytest.mark.slow
 @pytest.mark.notebooks
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_interrupt_and_kill_lose_only_what_was_in_progress(tmp_path):

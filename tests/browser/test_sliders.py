@@ -17,9 +17,13 @@ STEPS = 3
 
 
 def with_tiny_data(notebook, output, out_dir):
-    """Write a copy of a notebook that runs with the smoke profile; the tiny cohort is made where it is missing."""
-    folders = {"out_dir": str(out_dir)} if "out_dir" in declared_parameters(notebook) else {}
-    values = checked_parameters(notebook, SMOKE, folders)
+    """Write a copy of a notebook that runs with the smoke profile; the tiny cohort is made where it is missing.
+
+    Its few steps are done before another process has started.
+    """
+    given = {"out_dir": str(out_dir), "jobs": 1}
+    declared = declared_parameters(notebook)
+    values = checked_parameters(notebook, SMOKE, {name: value for name, value in given.items() if name in declared})
     papermill.execute_notebook(str(notebook), str(output), values, prepare_only=True, progress_bar=False)
 
 
