@@ -256,8 +256,27 @@ def test_every_arm_has_a_recipe_for_volumes(tiny_cohort):
         assert torch.isfinite(value), arm.name
 
 
-def test_a_killed_run_on_volumes_ends_with_the_same_numbers(tiny_cohort, tmp_path, monkeypatch):
-    whole = ensure_run(SOURCE, tiny_cohort, tmp_path / "whole", progress=False)
+SLICES = TrainingConfig(steps=4, patches=PatchConfig(2, 16, 4), device="cpu", precision="float32")
+KILLED = {
+    "source of volumes": SOURCE,
+    "sampler of volumes": TransferSpec(SOURCE, "T1ce:TC", get_arm("risk_map_sampled"), 1, 0, SHORT),
+    "sampler of slices": TransferSpec(
+        SourceSpec("FLAIR:WT", 0, SLICES, NetworkConfig(2, (4, 8))),
+        "T1ce:TC",
+        get_arm("risk_map_sampled"),
+        1,
+        0,
+        SLICES,
+    ),
+}
+
+
+@pytest.mark.parametrize("spec", KILLED.values(), ids=KILLED)
+def test_a_killed_run_ends_with_the_same_bytes(spec, tiny_cohort, tmp_path, monkeypatch):
+    whole = ensure_run(spec, tiny_cohort, tmp_path / "whole", progress=False)
+    # the source network is no part of this
+    if isinstance(spec, TransferSpec):
+        ensure_run(spec.source, tiny_cohort, tmp_path / "killed", progress=False)
     draw, train = PatchSampler.batch, making.train
 
     def killed(sampler, step):
@@ -269,9 +288,10 @@ def test_a_killed_run_on_volumes_ends_with_the_same_numbers(tiny_cohort, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(PatchSampler, "batch", killed)
         with pytest.raises(KeyboardInterrupt):
-            ensure_run(SOURCE, tiny_cohort, tmp_path / "killed", progress=False)
-    resumed = ensure_run(SOURCE, tiny_cohort, tmp_path / "killed", progress=False)
+            ensure_run(spec, tiny_cohort, tmp_path / "killed", progress=False)
+    resumed = ensure_run(spec, tiny_cohort, tmp_path / "killed", progress=False)
     assert resumed.record["results"] == whole.record["results"]
+    assert (resumed.folder / "weights.pt").read_bytes() == (whole.folder / "weights.pt").read_bytes()
 
 
 def test_transfer_on_volumes(tiny_cohort, tmp_path):

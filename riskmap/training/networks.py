@@ -86,9 +86,10 @@ def transfer_network(
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write the network's weights atomically."""
-    with atomic_path(path) as temporary:
-        torch.save(network.state_dict(), temporary)
+    """Write the network's weights atomically; the same weights give the same bytes."""
+    # given a path, torch would write the name of the temporary file into the archive
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(network.state_dict(), file)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
