@@ -544,6 +544,14 @@ def test_a_page_that_fails_is_told_at_the_end_and_the_others_are_there(course, t
     assert not (tmp_path / "build" / "tutorial_time.json").exists()
 
 
+def test_where_every_page_fails_each_is_told(course, tmp_path):
+    folder, profile, _ = course
+    for name in ("00_first", "01_second"):
+        write_notebook(folder / f"{name}.ipynb", "1 / 0", parameters='cohort = "a_cohort"\nsteps = 1')
+    with pytest.raises(NotebookError, match=r"(?s)00_first\.ipynb, cell 4.*01_second\.ipynb, cell 4"):
+        tutorial.run_tutorial(tutorial.find_notebooks(folder), profile, build=tmp_path / "build")
+
+
 def test_as_much_goes_on_side_by_side_as_the_pages_are_given(tmp_path):
     """Of pages that are not given it, the profile decides: the one for a GPU says one at a time."""
     teach, full = (PROJECT_ROOT / "notebooks" / "profiles" / f"{name}.yaml" for name in ("teach", "full"))

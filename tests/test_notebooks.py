@@ -203,7 +203,7 @@ def test_profile_fits_the_notebooks(profile):
 
 @by_name
 def test_notebook_takes_no_longer_than_it_says(notebook):
-    """By the times of a whole run of the tutorial, which ``python -m riskmap publish --cost`` has written down."""
+    """By the times of a whole run of the tutorial, which ``python -m riskmap publish --time`` has published."""
     opening = nbformat.read(notebook, as_version=4).cells[0].source
     (minutes,) = re.findall(r"at most\s(\d+) minutes? on two CPU cores", opening)
     seconds = read_json(PROJECT_ROOT / "results" / "cost.json")["seconds"]

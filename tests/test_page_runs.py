@@ -12,6 +12,7 @@ from riskmap.rerun.execution import record_of
 from riskmap.rerun.notebooks import checked_parameters, page_of
 from riskmap.rerun.page_runs import make_runs, needed_by
 from riskmap.rerun.side_by_side import Execution, execute_side_by_side
+from riskmap.training import making
 
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
 PAGES = {path.name[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
@@ -48,6 +49,19 @@ def test_what_a_page_needs_is_counted_once_for_each_page(given, tmp_path):
     assert len(seconds) == 2
     assert spent["01"] == pytest.approx(sum(seconds.values()))
     assert spent["02"] in seconds.values()
+
+
+def test_a_run_that_fails_is_left_to_its_page(given, tmp_path, monkeypatch, capsys):
+    """Other pages are executed all the same."""
+
+    def diverge(*_, **__):
+        raise FloatingPointError("the loss became nan")
+
+    monkeypatch.setattr(making, "train", diverge)
+    needed = needed_by({"01": page_of(PAGES["01"], given(PAGES["01"]))})
+    assert make_runs(needed, jobs=1) == {}
+    assert "a run failed, and the page that asks for it will: the loss became nan" in capsys.readouterr().out
+    assert not runs_in(tmp_path / "runs")
 
 
 @pytest.mark.notebooks

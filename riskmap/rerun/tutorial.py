@@ -206,21 +206,23 @@ def run_tutorial(
         prepare_cohorts(declared_parameters(notebook) | values for notebook, values in call.values.items())
     ahead, pages = call.ahead(), call.pages()
     with stopwatch.part("runs"):
-        trained = make_runs(needed_by({notebook.stem: pages[notebook] for notebook in ahead}), call.jobs)
+        needed = needed_by({notebook.stem: pages[notebook] for notebook in ahead})
+        trained = make_runs(needed, call.jobs)
     # a page that trains and has named no run trains on what it prepares itself: that takes longest
     ahead.sort(key=lambda notebook: notebook.stem in trained or not isinstance(pages[notebook], Repeated))
     with stopwatch.part("pages"):
         seconds, failed = execute_side_by_side([call.execution(notebook) for notebook in ahead], call.jobs, timeout)
     # those that an earlier call executed keep their place among the pages
     finished = [notebook for notebook in call.siblings if record_of(call.output(notebook)).is_file()]
-    for notebook in finished if failed else notebooks:
-        for text in result_texts(call.output(notebook)):
+    for notebook in notebooks:
+        for text in result_texts(call.output(notebook)) if notebook in finished else ():
             print(f"\n{notebook.stem}\n{text}")
     index = export_all([call.output(notebook) for notebook in finished], build / "html")
     print(f"\nPages: {index}")
     if failed:
         raise NotebookError("\n".join(map(str, failed)))
-    if speed:
+    # where a run failed, pages have made up for it
+    if speed and bool(trained) == bool(needed):
         of_pages = {
             notebook.stem: {
                 "seconds": round(seconds[notebook.stem], 1),
