@@ -359,7 +359,9 @@ def test_interrupt_and_kill_lose_only_what_was_in_progress(tmp_path):
     status, shown = call_until(1, lambda process: os.killpg(process.pid, signal.SIGINT))
     assert status == 130, shown
     assert "--resume goes on" in shown
-    assert "Traceback" not in shown, "of the workers' own processes neither"
+    tracebacks = shown.split("Traceback (most recent call last):")[1:]
+    # a kernel that is interrupted while it still starts tells so by itself
+    assert all("ipykernel_launcher" in each for each in tracebacks), "none of the workers' own processes"
     kept = {path: path.read_bytes() for path in finished()}
     status, _ = call_until(len(kept) + 1, lambda process: process.kill())
     assert status == -signal.SIGKILL
