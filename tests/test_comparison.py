@@ -107,7 +107,7 @@ def made(tiny_cohort, out_dir):
     """Two arms, two seeds, and an arm of the reader's own with its twin."""
     arms = ["scratch", "fine_tune", run_cell(CELL)["hard_background"]]
     comparison = Comparison(tiny_cohort, *PAIR, arms, shots=1, setting=SETTING, out_dir=out_dir)
-    comparison.run(jobs=2)
+    comparison.run(jobs=1)
     return comparison
 
 

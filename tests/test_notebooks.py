@@ -155,6 +155,7 @@ def text_of(executed: Path) -> str:
     return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
 
 
+@pytest.mark.slow
 @pytest.mark.notebooks
 def test_a_real_patient_goes_through_page_2(real_glioma, folders, tmp_path):
     """Its own labels make the statistics; the source network has seen simulated patients only."""

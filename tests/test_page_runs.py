@@ -64,6 +64,7 @@ def test_a_run_that_fails_is_left_to_its_page(given, tmp_path, monkeypatch, caps
     assert not runs_in(tmp_path / "runs")
 
 
+@pytest.mark.slow
 @pytest.mark.notebooks
 def test_pages_make_no_run_that_they_have_not_named(given, tmp_path):
     """But those of the reader's own arm, which is written in a cell of page 3, and of its twin."""

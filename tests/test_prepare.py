@@ -81,7 +81,7 @@ def test_the_brain_lies_in_the_middle(tiny_cohort):
 
 
 def test_resampling_keeps_volumes_and_does_not_shift_labels(tiny_archive, tmp_path):
-    manifest = prepare(tiny_archive, tmp_path / "fine", spacing=3, box=(192, 216, 192), jobs=2)
+    manifest = prepare(tiny_archive, tmp_path / "fine", spacing=3, box=(192, 216, 192), jobs=1)
     assert manifest["shape"] == [64, 72, 64]
     cohort = Cohort.open(tmp_path / "fine")
     for subject in cohort.subjects[:3]:
@@ -108,7 +108,7 @@ def test_halving_the_resolution_averages_neighbours_and_keeps_places():
 
 
 def test_iseg_is_prepared_by_the_same_call(tiny_infants, tmp_path):
-    manifest = prepare(tiny_infants, tmp_path / "out", spacing=4, box=(160, 192, 160), jobs=2)
+    manifest = prepare(tiny_infants, tmp_path / "out", spacing=4, box=(160, 192, 160), jobs=1)
     assert manifest["layout"] == "iseg2019"
     assert manifest["simulated"] is True
     assert manifest["orientation_in_header"] is False

@@ -114,7 +114,7 @@ def compared(tiny_cohort, tmp_path_factory):
     arms, out_dir = ["scratch", "fine_tune", "risk_map_paper"], tmp_path_factory.mktemp("runs")
     options = {"shots": 1, "setting": SETTING, "out_dir": out_dir}
     comparison = Comparison(tiny_cohort, "FLAIR:WT", "T1ce:TC", arms, **options)
-    comparison.run(jobs=2)
+    comparison.run(jobs=1)
     spec = comparison.specs["scratch", 1, 0]
     others = [
         replace(spec, training=replace(spec.training, **change)) for change in ({"steps": 1}, {"learning_rate": 1e-3})

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,25 @@ LEAST = {
 }
 GLIOMA = ("fets2021", "fets2022", "brats2020", "brats2021", "brats2023", "msd")
 INFANTS = ("iseg2019", "iseg2017")
+SCRIPTS = {"msd": "prepare_msd_brain_tumour"} | dict.fromkeys(INFANTS, "prepare_iseg2019")
+SCRIPTS |= {name: "prepare_fets2021" for name in GLIOMA if name not in SCRIPTS}
+# each script once as a reader calls it; the others need not load everything again
+IN_A_PROCESS = ("fets2021", "msd", "iseg2019")
 # goes through every page day by day; the others differ until they are prepared, and page 0 shows all of that
 EVERY_DAY = "fets2021"
 # on the others a page shows nothing of the archive
 PAGES = [notebook for notebook in NOTEBOOKS if "cohort" in declared_parameters(notebook)]
 
 
-def prepare_by_command(script: str, archive: Path, out: Path, box: tuple[str, ...]) -> None:
-    """Prepare an archive at 4 mm in a process of its own."""
-    command = [sys.executable, "-m", f"data_scripts.{script}", "--archive", archive, "--out", out, "--strict"]
-    command += ["--jobs", "1", "--spacing", "4", "--box", *box]
-    subprocess.run(command, cwd=PROJECT_ROOT, check=True, timeout=300)
+def prepare_by_command(name: str, archive: Path, out: Path) -> None:
+    """Prepare an archive at 4 mm with the script of its layout."""
+    script = f"data_scripts.{SCRIPTS[name]}"
+    arguments = ["--archive", str(archive), "--out", str(out), "--strict", "--jobs", "1", "--spacing", "4"]
+    arguments += ["--box", *(INFANT_BOX if name in INFANTS else ADULT_BOX)]
+    if name in IN_A_PROCESS:
+        subprocess.run([sys.executable, "-m", script, *arguments], cwd=PROJECT_ROOT, check=True, timeout=300)
+    else:
+        assert import_module(script).main(arguments) == 0
 
 
 @dataclass(frozen=True)
@@ -64,14 +73,12 @@ class Prepared:
 @pytest.fixture
 def prepared(name, request, shared) -> Prepared:
     """The archive in the layout ``name``, prepared once for all its pages."""
-    is_infant = name in INFANTS
-    simulated = request.getfixturevalue("tiny_infants" if is_infant else "tiny_archive")
-    script = "prepare_msd_brain_tumour" if name == "msd" else f"prepare_{'iseg2019' if is_infant else 'fets2021'}"
+    simulated = request.getfixturevalue("tiny_infants" if name in INFANTS else "tiny_archive")
     place = Path("data", "prepared", name)
 
     def make(folder: Path) -> None:
         archive = getattr(archives, name)(simulated, folder / "archive")
-        prepare_by_command(script, archive, folder / place, INFANT_BOX if is_infant else ADULT_BOX)
+        prepare_by_command(name, archive, folder / place)
 
     folder = made_once(shared / "layouts" / name, make)
     return Prepared(name, folder, Cohort.open(folder / place))
