@@ -8,8 +8,8 @@ looked at. Real patients are added with ``--cohort NAME --tasks ...``; what was 
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from riskmap.data.cohort import Cohort, Task
 from riskmap.data.patients import load_patients
 from riskmap.data.simulated import ensure_cohort
 from riskmap.measure.overlap import score_patients
+from riskmap.project.choices import unknown
 from riskmap.project.commands import exit_status, positive
-from riskmap.project.files import read_json, write_json
+from riskmap.project.files import digest_of, read_json, write_json
 from riskmap.project.machine import processor_name, versions
+from riskmap.project.package import package_code
 from riskmap.project.paths import RESULTS, resolve
 from riskmap.project.workers import run_side_by_side, torch_threads
 from riskmap.training.arms import get_arm
@@ -31,6 +33,7 @@ from riskmap.training.loop import sampler_of, train
 from riskmap.training.making import choose_patients
 from riskmap.training.networks import build_network, transfer_network
 from riskmap.training.prediction import predict_patients
+from riskmap.training.record import computing_versions
 from riskmap.training.runs import ensure_run
 from riskmap.training.specs import Setting
 from riskmap.training.target_data import TargetData
@@ -65,12 +68,8 @@ _WHOLE = PatchConfig(size=112, per_step=16)
 FROM_SCRATCH = {
     "chosen": Variant(),
     "whole slices, 16 a step, 200 steps, last weights": Variant(TrainingConfig(200, patches=_WHOLE, averaged=0.0)),
-    "48 pixels, 32 a step, 200 steps, last weights": Variant(
-        TrainingConfig(200, patches=PatchConfig(size=48), averaged=0.0)
-    ),
     "48 pixels, 32 a step, 200 steps": Variant(TrainingConfig(200, patches=PatchConfig(size=48))),
     "40 pixels, 24 a step": Variant(_cut(size=40, per_step=24)),
-    "24 pixels, 56 a step": Variant(_cut(size=24, per_step=56)),
     "last weights": Variant(replace(_CHOSEN, averaged=0.0)),
     "a third on the label": Variant(_cut(foreground=1 / 3)),
     "two thirds on the label": Variant(_cut(foreground=2 / 3)),
@@ -110,10 +109,23 @@ def make_run(
         title: of the variant.
         variant: how it is trained.
         seed: of the first weights and the batches; the patients stay the same.
-        out_dir: holds the source network.
+        out_dir: holds the source network, and what was measured: a second call reads it.
     """
     opened, task, arm = Cohort.open(cohort), Task.parse(target), get_arm(variant.arm)
-    training, num_classes = variant.training, opened.targets[task.target].num_classes
+    training, num_classes = variant.training.resolved(), opened.targets[task.target].num_classes
+    decides = {
+        "data": opened.digest,
+        "pair": [source, target],
+        "training": asdict(training),
+        "arm": [arm.name, arm.code],
+        "threads": variant.threads,
+        "seed": seed,
+        "code": package_code(__name__),
+        "versions": computing_versions(),
+    }
+    kept = out_dir / "recipe" / f"{digest_of(decides)}.json"
+    if kept.exists():
+        return {**read_json(kept), "variant": title}
     of_source = None
     if arm.starts == "source":
         of_source = ensure_run(Setting().source(source), opened, out_dir, progress=False).network()
@@ -130,17 +142,18 @@ def make_run(
     scores = score_patients(predictions, opened, task, hausdorff=False)
     dice = float(np.mean([np.mean(score["dice"]) for score in scores.values()]))
     pair = {"cohort": opened.name, "pair": f"{source} → {target}", "target": target}
-    return {**pair, "variant": title, "seed": seed, "dice": dice, "processor_seconds": seconds}
-
-
-def _cells(group: str, pairs: Sequence[tuple[str, str]], seeds: int) -> Iterator[tuple[str, str, str, Variant, int]]:
-    chosen = variants(group)
-    for (source, target), (title, variant), seed in product(pairs, chosen.items(), range(seeds)):
-        yield source, target, title, variant, seed
+    write_json(kept, {**pair, "seed": seed, "dice": dice, "processor_seconds": seconds})
+    return {**read_json(kept), "variant": title}
 
 
 def measure(
-    group: str, cohort: str, pairs: Sequence[tuple[str, str]], seeds: int, out_dir: Path, jobs: int
+    group: str,
+    cohort: str,
+    pairs: Sequence[tuple[str, str]],
+    seeds: int,
+    out_dir: Path,
+    jobs: int,
+    only: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Make all runs of a group and return one row per pair and variant.
 
@@ -151,21 +164,32 @@ def measure(
         seeds: first weights per cell, at least 2.
         out_dir: holds the source networks.
         jobs: runs side by side.
+        only: titles of the variants that are trained; empty: all.
 
     Returns:
         Rows with the mean and the standard deviation (n - 1) of the Dice over first weights, and the median of the
         processor seconds of training and prediction (a worker's first run loads libraries as well).
+
+    Raises:
+        ValueError: the group has no variant of such a title.
     """
+    chosen = variants(group)
+    for title in only:
+        if title not in chosen:
+            raise ValueError(unknown(f"{group} has no variant {title!r}", chosen, title, "There are"))
     folder = ensure_cohort(cohort)
     if group != "scratch":
         for source in dict.fromkeys(source for source, _ in pairs):
             ensure_run(Setting().source(source), Cohort.open(folder), out_dir)
-    work = [(folder, *cell, out_dir) for cell in _cells(group, pairs, seeds)]
-    found = run_side_by_side(make_run, work, jobs, f"recipe, {group}")
+    work = [
+        (folder, *pair, title, chosen[title], seed, out_dir)
+        for pair, title, seed in product(pairs, only or chosen, range(seeds))
+    ]
+    found = run_side_by_side(make_run, work, jobs, f"recipe, {group}", unit="run")
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for run in sorted(found, key=lambda each: each["seed"]):
         rows.setdefault((run["cohort"], run["pair"], run["target"], run["variant"]), []).append(run)
-    order = list(variants(group))
+    order = list(chosen)
     return [
         {
             "group": group,
@@ -199,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SOURCE>TARGET",
         default=["T1:WT>FLAIR:WT", "FLAIR:WT>T1ce:TC", "FLAIR:WT>T1ce:ET"],
     )
+    parser.add_argument("--only", nargs="+", metavar="TITLE", default=[], help="these variants alone")
     parser.add_argument("--seeds", type=positive, default=4, help="first weights per variant")
     parser.add_argument("--out", default="build/runs", help="the source networks")
     parser.add_argument("--jobs", type=positive, default=2, help="runs side by side")
@@ -206,13 +231,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         pairs = [(source, target) for source, _, target in (text.partition(">") for text in options.pairs)]
-        rows = measure(options.group, options.cohort, pairs, options.seeds, resolve(options.out), options.jobs)
+        rows = measure(
+            options.group, options.cohort, pairs, options.seeds, resolve(options.out), options.jobs, options.only
+        )
         keep(rows, RECORDS)
         for row in rows:
             print("{pair}  {variant}: {dice:.3f} +- {sd:.3f}  {processor_seconds:.1f} s".format(**row))
         return 0
 
-    return exit_status(work, "the next call starts again")
+    return exit_status(work, "the next call goes on where it stopped")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from riskmap.project.progress import progress_bar
 
 
 def run_side_by_side(
-    function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], jobs: int, title: str
+    function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], jobs: int, title: str, unit: str = "subject"
 ) -> list[Any]:
-    """Call ``function`` once per tuple of arguments in ``jobs`` processes, with a progress bar that counts subjects.
+    """Call ``function`` once per tuple of arguments in ``jobs`` processes, with a progress bar that counts ``unit``.
 
     Returns:
         What the calls returned, in the order in which they ended.
@@ -25,7 +25,7 @@ def run_side_by_side(
         raise ValueError(f"jobs must be at least 1, got {jobs}")
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
     results = parallel(delayed(_on_one_thread)(function, *each) for each in arguments)
-    return list(progress_bar(results, title, total=len(arguments), unit="subject"))
+    return list(progress_bar(results, title, total=len(arguments), unit=unit))
 
 
 def end_workers() -> None:
