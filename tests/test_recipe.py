@@ -17,6 +17,8 @@ PAIR = ("FLAIR:WT", "T1ce:TC")
 def short(monkeypatch, tiny_cohort):
     """Let the groups hold two variants of two steps, and the source network have two."""
     chosen = {"chosen": recipe.Variant(SHORT), "zero head": recipe.Variant(SHORT, "fine_tune")}
+    # the tiny pool has two patients
+    monkeypatch.setattr(recipe, "_SHOTS", 2)
     monkeypatch.setattr(recipe, "variants", lambda group: chosen)
     monkeypatch.setattr(recipe, "ensure_cohort", lambda name: tiny_cohort.folder)
     monkeypatch.setattr(recipe, "Setting", lambda: Setting(source_steps=2, device="cpu", precision="float32"))
@@ -49,7 +51,6 @@ def test_the_patients_stay_and_the_first_weights_change(short, tmp_path, monkeyp
     choose, build = recipe.choose_patients, recipe.build_network
     monkeypatch.setattr(recipe, "choose_patients", lambda *given: drawn.append(given[1:]) or choose(*given))
     monkeypatch.setattr(recipe, "build_network", lambda *a, **given: built.append(given["seed"]) or build(*a, **given))
-    monkeypatch.setattr(recipe, "_SHOTS", 2)
     recipe.measure("scratch", "tiny", [PAIR], 3, tmp_path, jobs=1)
     assert set(drawn) == {(2, 0)}
     assert sorted(set(built)) == [0, 1, 2]
