@@ -98,7 +98,9 @@ def train(
     precision = choose_precision(config.precision, device, config.spatial_dims)
     network.to(device).to(memory_format=_memory_format(network))  # type: ignore[call-overload]  # torch's stubs lack it
     strategy = strategy or Strategy()
-    optimizer = torch.optim.Adam(strategy.parameter_groups(network, config.learning_rate), lr=config.learning_rate)
+    groups = strategy.parameter_groups(network, config.learning_rate)
+    # one call for all weights takes a third of the time of one for each
+    optimizer = torch.optim.Adam(groups, lr=config.learning_rate, fused=True)
     anchor = strategy.anchor(network)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     # its buffers are averaged as well: batch norm's running means belong to the weights
