@@ -77,12 +77,13 @@ def test_environment_is_made_once_and_renewed_when_the_requirements_change(proje
     calls, _ = installs
     python = environment.ensure_environment(project)
     assert python == environment.python_of(project / ".venv")
-    assert calls == ["venv", "pip"]
+    made = ["venv", "pip", "compileall"]
+    assert calls == made
     environment.ensure_environment(project)
-    assert calls == ["venv", "pip"], "a second run installs nothing"
+    assert calls == made, "a second run installs nothing"
     (project / "constraints.txt").write_text("torch==9.9.9\n")
     environment.ensure_environment(project)
-    assert calls == ["venv", "pip", "version", "pip"], "the lock changed: pip again, into the same environment"
+    assert calls == [*made, "version", "pip", "compileall"], "the lock changed: pip again, into the same environment"
 
 
 @pytest.mark.parametrize("ending", ["failure", "interrupt"])
@@ -106,7 +107,7 @@ def test_unfinished_install_is_done_again(project, installs, monkeypatch, ending
     status["pip"] = 0
     calls.clear()
     environment.ensure_environment(project)
-    assert calls[-1] == "pip"
+    assert calls[-2:] == ["pip", "compileall"]
     assert environment.is_current(project)
 
 
@@ -117,7 +118,7 @@ def test_environment_without_pip_is_made_anew(project, installs, monkeypatch):
     calls.clear()
     monkeypatch.setattr(environment, "_has_pip", lambda python: False)
     environment.ensure_environment(project)
-    assert calls == ["venv", "pip"]
+    assert calls == ["venv", "pip", "compileall"]
 
 
 @pytest.mark.parametrize(

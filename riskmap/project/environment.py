@@ -77,8 +77,9 @@ def ensure_environment(root: Path) -> Path:
         )
     print("Installing the requirements into .venv (some minutes the first time) ...", flush=True)
     # twice quiet: errors only
-    install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "-c", "constraints.txt"]
+    install = ["-m", "pip", "install", "-qq", "--no-compile", "--disable-pip-version-check", "-c", "constraints.txt"]
     _run([str(python), *install, "-e", f".[{','.join(EXTRAS)}]"], root, "installing the requirements")
+    _compile(python, environment, root)
     stamp.write_text(digest, encoding="utf-8")
     return python
 
@@ -88,6 +89,12 @@ def _has_pip(python: Path) -> bool:
     if not python.exists():
         return False
     return subprocess.run([str(python), "-m", "pip", "--version"], capture_output=True).returncode == 0
+
+
+def _compile(python: Path, environment: Path, root: Path) -> None:
+    """Compile what was installed on all cores, of which pip would use one; what is no valid Python is left as it is."""
+    library = environment / ("Lib" if sys.platform == "win32" else "lib")
+    run_to_its_end([str(python), "-m", "compileall", "-qq", "-j", "0", str(library)], root)
 
 
 def _run(command: list[str], root: Path, step: str) -> None:
