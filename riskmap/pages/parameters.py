@@ -117,7 +117,7 @@ class FineTuning(Comparing, OnPair):
 class FewShot(Comparing, OnPair):
     """04_few_shot.ipynb."""
 
-    arms: Arms = ["scratch", "fine_tune", "class_balanced", "risk_map_paper"]
+    arms: Arms = ["scratch", "fine_tune", "risk_map_paper"]
     shots_list: ShotsList = [1, 2, 4]
 
     def check_together(self) -> None:
