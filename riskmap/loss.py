@@ -70,6 +70,9 @@ class RiskWeightedLoss(_Loss):
         ignore_index: a label, in bounds or not (255, -100), whose pixels count in neither term.
         cross_entropy_weight: :math:`\lambda_{CE}`, at least 0.
         include_background: whether label 0 has its share in the Dice term.
+        batch_dice: whether the Dice is that of all images of the batch taken together, and not the mean over images.
+            The mean punishes an image without foreground for any trace of foreground, up to a sum of 1e-5: with many
+            such images it stays high for long, and then falls at once.
 
     Shape:
         - logits: [N, C_t, H, W] or [N, C_t, H, W, D], C_t of 2 or more, any floating dtype; half precision is
@@ -102,6 +105,7 @@ class RiskWeightedLoss(_Loss):
         *,
         cross_entropy_weight: float = 1.0,
         include_background: bool = True,
+        batch_dice: bool = False,
     ) -> None:
         super().__init__()
         self.normalization = check_option("normalization", normalization, NORMALIZATIONS)
@@ -109,6 +113,7 @@ class RiskWeightedLoss(_Loss):
         self.cross_entropy_weight = check_number("cross_entropy_weight", cross_entropy_weight, 0.0)
         self.ignore_index = check_ignore_index(ignore_index)
         self.include_background = include_background
+        self.batch_dice = batch_dice
 
     def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the loss.
@@ -140,7 +145,8 @@ class RiskWeightedLoss(_Loss):
         targets.scatter_(1, indices[:, None], 1.0)
         if valid is not None:
             probabilities, targets = probabilities * valid[:, None], targets * valid[:, None]
-        loss: Tensor = DiceLoss(include_background=self.include_background)(probabilities, targets)
+        dice = DiceLoss(include_background=self.include_background, batch=self.batch_dice)
+        loss: Tensor = dice(probabilities, targets)
         return loss
 
     def _valid_weights(

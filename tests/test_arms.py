@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss
 
 from riskmap.data.patients import SliceSet
 from riskmap.loss import RiskWeightedLoss
 from riskmap.training.arms import ARMS, get_arm
-from riskmap.training.baseline_losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights
+from riskmap.training.baseline_losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights, plain_loss
 from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 from riskmap.training.loop import sampler_of, train
 from riskmap.training.networks import build_network
@@ -169,7 +169,11 @@ def test_focal_loss_without_focus_and_all_of_top_k_are_the_plain_loss():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 3, 8, 8, generator=generator)
     labels = torch.randint(3, (2, 1, 8, 8), generator=generator)
-    plain = DiceCELoss(to_onehot_y=True, softmax=True)(logits, labels)
+    plain = plain_loss()(logits, labels)
+    # MONAI's own leaves the background out of the cross-entropy as well
+    options = {"to_onehot_y": True, "softmax": True, "include_background": False, "batch": True}
+    cross_entropy = torch.nn.functional.cross_entropy(logits, labels[:, 0])
+    assert torch.allclose(plain, cross_entropy + DiceLoss(**options)(logits, labels))
     assert torch.allclose(DiceFocalSoftmaxLoss(gamma=0.0)(logits, labels), plain)
     assert torch.allclose(DiceTopKLoss(share=1.0)(logits, labels), plain)
     assert DiceFocalSoftmaxLoss(gamma=2.0)(logits, labels) < plain < DiceTopKLoss(share=0.1)(logits, labels)

@@ -245,3 +245,21 @@ def test_weights_and_labels_of_inference_mode_can_be_learned_with():
         gradients.append(logits.grad)
     assert torch.equal(gradients[0], gradients[1])
     assert gradients[2].isfinite().all()
+
+
+@pytest.mark.parametrize("include_background", [False, True])
+def test_the_dice_of_the_batch_is_monai_s_and_an_empty_image_does_not_punish_it(include_background):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 3, 8, 8, generator=generator)
+    labels = torch.randint(3, (4, 1, 8, 8), generator=generator)
+    labels[2:] = 0
+    options = {"include_background": include_background}
+    of_batch = RiskWeightedLoss("pixels", cross_entropy_weight=0.0, batch_dice=True, **options)(logits, labels)
+    torch.testing.assert_close(
+        of_batch, DiceLoss(to_onehot_y=True, softmax=True, batch=True, **options)(logits, labels)
+    )
+    certain = 20.0 * torch.nn.functional.one_hot(labels[:, 0], 3).movedim(-1, 1).float()
+    certain[2:, 0] = 3.0
+    per_image = RiskWeightedLoss("pixels", cross_entropy_weight=0.0, **options)(certain, labels)
+    of_batch = RiskWeightedLoss("pixels", cross_entropy_weight=0.0, batch_dice=True, **options)(certain, labels)
+    assert of_batch < 0.3 < per_image

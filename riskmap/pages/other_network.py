@@ -9,7 +9,7 @@ from torch import nn
 from riskmap.data.discs import blob_images
 from riskmap.figures.images import plot_contour, plot_map, plot_slice
 from riskmap.leep import LeepStatistics
-from riskmap.loss import RiskWeightedLoss
+from riskmap.training.baseline_losses import plain_loss
 from riskmap.training.config import PatchConfig, TrainingConfig
 from riskmap.training.loop import sampler_of, train
 from riskmap.training.target_data import TargetData
@@ -34,7 +34,7 @@ class Discs:
         # a network of the reader's own may know no other size: it sees whole pictures
         config = TrainingConfig(steps, 2e-3, PatchConfig(size=_SIDE, per_step=8), device=device)
         bright = blob_images(16, _SIDE, seed=0)
-        train(network, sampler_of(config, bright, 0), RiskWeightedLoss("pixels"), config, progress=title)
+        train(network, sampler_of(config, bright, 0), plain_loss(), config, progress=title)
         self._data = TargetData(self._dark, 2, network.cpu(), seed=0)
 
     @property

@@ -15,12 +15,12 @@ from typing import Any
 import joblib
 
 from riskmap.data.discs import blob_images
-from riskmap.loss import RiskWeightedLoss
 from riskmap.project.commands import exit_status
 from riskmap.project.files import read_json, write_json
 from riskmap.project.machine import git_revision, processor_name, versions
 from riskmap.project.paths import RESULTS
 from riskmap.project.workers import torch_threads
+from riskmap.training.baseline_losses import plain_loss
 from riskmap.training.loop import sampler_of, train
 from riskmap.training.networks import build_network
 from riskmap.training.specs import Setting
@@ -46,7 +46,7 @@ def time_steps() -> dict[str, Any]:
     with torch_threads(1):
         for _ in range(1 + _REPEATS):
             started = time.perf_counter()
-            train(network, sampler_of(training, pictures, 0), RiskWeightedLoss("pixels"), training)
+            train(network, sampler_of(training, pictures, 0), plain_loss(), training)
             milliseconds.append(1000 * (time.perf_counter() - started))
     resolved = training.resolved()
     return {

@@ -14,8 +14,8 @@ from typing import Literal
 
 import torch
 
-from riskmap.loss import RiskWeightedLoss
 from riskmap.project.function_code import function_code
+from riskmap.training.baseline_losses import plain_loss
 from riskmap.training.loop import sampler_of
 from riskmap.training.networks import Head
 from riskmap.training.strategy import Loss, Strategy
@@ -110,7 +110,7 @@ def weighted(weigh: Weigh) -> MakeRecipe:
     """Weight a plain loss, at mean 1 over the pixels that are drawn."""
 
     def recipe(data: TargetData) -> Recipe:
-        return Recipe(RiskWeightedLoss(normalization="pixels"), at_mean_one(weigh(data), data))
+        return Recipe(plain_loss(), at_mean_one(weigh(data), data))
 
     return recipe
 
@@ -150,7 +150,7 @@ def sampled(weigh: Weigh) -> MakeRecipe:
     """Train with a plain loss on patches whose centres lie where the weights are high; those on the label stay."""
 
     def recipe(data: TargetData) -> Recipe:
-        return Recipe(RiskWeightedLoss(normalization="pixels"), places=places_of(weigh(data), data))
+        return Recipe(plain_loss(), places=places_of(weigh(data), data))
 
     return recipe
 
@@ -167,7 +167,7 @@ def tuned(**choices: float) -> MakeRecipe:
     """Train with a plain loss and a strategy of its own; ``choices`` are those of :class:`Strategy`."""
 
     def recipe(data: TargetData) -> Recipe:
-        return Recipe(RiskWeightedLoss(normalization="pixels"), strategy=Strategy(**choices))
+        return Recipe(plain_loss(), strategy=Strategy(**choices))
 
     return recipe
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from riskmap.loss import RiskWeightedLoss
 from riskmap.project.choices import unknown
 from riskmap.risk import TransferRiskMap
 from riskmap.training.arm import (
@@ -25,7 +24,7 @@ from riskmap.training.arm import (
     tuned,
     weighted,
 )
-from riskmap.training.baseline_losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights
+from riskmap.training.baseline_losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights, plain_loss
 from riskmap.training.own_arm import (
     arm_of,
     check_function,
@@ -42,7 +41,7 @@ from riskmap.twins import class_mean, cross_entropy_of, hard_probabilities
 
 def plain(data: TargetData) -> Recipe:
     """Train with cross-entropy and Dice, every pixel alike."""
-    return Recipe(RiskWeightedLoss(normalization="pixels"))
+    return Recipe(plain_loss())
 
 
 def focal(data: TargetData) -> Recipe:

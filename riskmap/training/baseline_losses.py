@@ -1,4 +1,4 @@
-"""Losses of the other arms: focal and top-k cross-entropy with the same Dice term, and the U-Net's boundary weights."""
+"""The plain loss and those of other arms (focal, top-k) with the same Dice term, and the U-Net's boundary weights."""
 
 import numpy as np
 import torch
@@ -7,6 +7,20 @@ from scipy.ndimage import distance_transform_edt, maximum_filter, minimum_filter
 from torch import Tensor, nn
 
 from riskmap.checks import check_number
+from riskmap.loss import RiskWeightedLoss
+
+
+def _dice() -> DiceLoss:
+    """Return the Dice term of all arms, of logits.
+
+    It is that of the batch's foreground, as nnU-Net takes it in 2-D: half of the patches hold no foreground.
+    """
+    return DiceLoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+
+
+def plain_loss() -> RiskWeightedLoss:
+    """Return the loss of all arms, their weights apart: cross-entropy, and the Dice of the batch's foreground."""
+    return RiskWeightedLoss("pixels", include_background=False, batch_dice=True)
 
 
 class DiceFocalSoftmaxLoss(nn.Module):
@@ -26,7 +40,7 @@ class DiceFocalSoftmaxLoss(nn.Module):
     def __init__(self, gamma: float = 2.0) -> None:
         super().__init__()
         self.focal = FocalLoss(to_onehot_y=True, gamma=check_number("gamma", gamma, 0.0), use_softmax=True)
-        self.dice = DiceLoss(to_onehot_y=True, softmax=True)
+        self.dice = _dice()
 
     def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the loss."""
@@ -48,7 +62,7 @@ class DiceTopKLoss(nn.Module):
         if not 0.0 < share <= 1.0:
             raise ValueError(f"share={share} must be above 0 and at most 1")
         self.share = share
-        self.dice = DiceLoss(to_onehot_y=True, softmax=True)
+        self.dice = _dice()
 
     def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the loss."""

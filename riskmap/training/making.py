@@ -13,8 +13,8 @@ from torch import nn
 
 from riskmap.data.cohort import Cohort, Task
 from riskmap.data.patients import SliceSet, load_patients
-from riskmap.loss import RiskWeightedLoss
 from riskmap.measure.overlap import score_patients
+from riskmap.training.baseline_losses import plain_loss
 from riskmap.training.config import TrainingConfig
 from riskmap.training.loop import History, Validate, sampler_of, train
 from riskmap.training.networks import SegmentationNetwork, build_network, transfer_network
@@ -66,7 +66,7 @@ def make_source(spec: SourceSpec, cohort: Cohort, checkpoint: Path, progress: bo
     history = train(
         network,
         sampler_of(training, load_patients(cohort, trained_on, task, training.spatial_dims), spec.seed),
-        RiskWeightedLoss(normalization="pixels"),
+        plain_loss(),
         training,
         validate=validate,
         checkpoint=checkpoint,
