@@ -71,7 +71,7 @@ FROM_SCRATCH = {
     "48 pixels, 32 a step, 200 steps": Variant(TrainingConfig(200, patches=PatchConfig(size=48))),
     "40 pixels, 24 a step": Variant(_cut(size=40, per_step=24)),
     "last weights": Variant(replace(_CHOSEN, averaged=0.0)),
-    "a third on the label": Variant(_cut(foreground=1 / 3)),
+    "half on the label": Variant(_cut(foreground=1 / 2)),
     "two thirds on the label": Variant(_cut(foreground=2 / 3)),
     "rate 3e-3": Variant(replace(_CHOSEN, learning_rate=3.0e-3)),
     "rate 1e-2": Variant(replace(_CHOSEN, learning_rate=1.0e-2)),

@@ -118,8 +118,8 @@ def weighted(weigh: Weigh) -> MakeRecipe:
 def at_mean_one(weights: torch.Tensor, data: TargetData) -> torch.Tensor:
     """Divide weights by their mean over the pixels of the patches that a run draws.
 
-    The mean over all pixels would not do: half of the patches lie on the label, where a map is high, so that its loss
-    would be a multiple of a plain one. It is taken over ``_PATCHES_FOR_MEAN`` patches of the run's own draw.
+    The mean over all pixels would not do: many patches lie on the label, where a map is high, so that its loss would be a
+    multiple of a plain one. It is taken over ``_PATCHES_FOR_MEAN`` patches of the run's own draw.
 
     Args:
         weights: [N, 1, *spatial], at least 0.

@@ -13,7 +13,7 @@ from riskmap.loss import RiskWeightedLoss
 def _dice() -> DiceLoss:
     """Return the Dice term of all arms, of logits.
 
-    It is that of the batch's foreground, as nnU-Net takes it in 2-D: half of the patches hold no foreground.
+    It is that of the batch's foreground, as nnU-Net takes it in 2-D: many patches hold no foreground.
     """
     return DiceLoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
 

@@ -43,7 +43,7 @@ class PatchConfig:
     spatial_dims: int = 2
     size: int = 32
     per_step: int = 32
-    foreground: float = 0.5
+    foreground: float = 1 / 3
 
     def __post_init__(self) -> None:
         if self.spatial_dims not in (2, 3):
