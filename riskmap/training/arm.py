@@ -118,7 +118,7 @@ def weighted(weigh: Weigh) -> MakeRecipe:
 def at_mean_one(weights: torch.Tensor, data: TargetData) -> torch.Tensor:
     """Divide weights by their mean over the pixels of the patches that a run draws.
 
-    The mean over all pixels would not do: many patches lie on the label, where a map is high, so that its loss would be a
+    The mean over all pixels would not do: many patches lie on the label, where a map is high, and its loss would be a
     multiple of a plain one. It is taken over ``_PATCHES_FOR_MEAN`` patches of the run's own draw.
 
     Args:
