@@ -17,7 +17,7 @@ def test_the_command_knows_its_benchmarks():
     command = [sys.executable, "-m", "benchmarks", "nothing"]
     said = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
     assert said.returncode == 2
-    assert "unknown benchmark nothing; choose from explorers, leep, loss, memory, sweep" in said.stderr
+    assert "unknown benchmark nothing; choose from explorers, leep, loss, memory, patches, sweep" in said.stderr
 
 
 def test_rows_of_the_loss_and_of_leep_hold_times():

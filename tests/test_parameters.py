@@ -33,7 +33,7 @@ from riskmap.pages.values import ParameterError, placed
 from riskmap.project.files import read_json, write_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun.notebooks import declared_parameters
-from riskmap.training.config import NETWORKS
+from riskmap.training.config import NETWORKS, PatchConfig
 from riskmap.training.specs import Setting
 
 NOTEBOOKS = sorted((PROJECT_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -172,7 +172,7 @@ def test_a_network_has_a_name_or_a_file_of_its_own(tmp_path):
     path.write_text("spatial_dims: 3\nchannels: [4, 8]\npatch_size: 16", encoding="utf-8")
     setting = FineTuning.checked({"data_dir": str(tmp_path), "network": str(path)}, "the test").setting
     assert (setting.network.spatial_dims, setting.network.channels, setting.patches.size) == (3, (4, 8), 16)
-    assert FineTuning.checked({"data_dir": str(tmp_path)}, "the test").setting.patches is None
+    assert FineTuning.checked({"data_dir": str(tmp_path)}, "the test").setting.patches == PatchConfig()
     assert set(NETWORKS) == {"slices", "volumes", "large_volumes"}
 
 

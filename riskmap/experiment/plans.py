@@ -21,6 +21,8 @@ _OTHER_ARMS = (
     *("linear_probe", "discriminative_rate", "l2_sp", "boundary", "foreground_normalised"),
     *("risk_map_paper_mean_one", "risk_map_hardness_class_mean", "hard_label", "scratch_hardness"),
 )
+# every arm of the plan that is no control, and the tutorial's map
+_ARMS_WITH_OWN_RATE = tuple(arm for arm in ARMS_WITH_OWN_RATE if arm in {*_MAIN_ARMS, *_OTHER_ARMS, "risk_map"})
 _FEW_SHOT_ARMS = ("scratch", "fine_tune", "class_balanced", "risk_map_paper", "risk_map_focused")
 PUBLISHED = Plan(
     name="experiment",
@@ -37,7 +39,7 @@ PUBLISHED = Plan(
             Pair("fets2021_dev", "T1:WT", "FLAIR:WT"),
             Pair("iseg2019_dev", "T1:TISSUE", "T2:TISSUE"),
         ),
-        ARMS_WITH_OWN_RATE,
+        _ARMS_WITH_OWN_RATE,
         shots=(3,),
         seeds=(0,),
     ),
@@ -51,7 +53,7 @@ SMOKE = Plan(
     further=Block(_TINY_PAIRS[:1], _OTHER_ARMS, shots=(1,), seeds=(0, 1)),
     few_shots=(Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS, shots=(2,), seeds=(0, 1)),),
     every_rate=Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS[1:], shots=(1,), seeds=(0, 1)),
-    rate_search=Block(_TINY_PAIRS[:1], ARMS_WITH_OWN_RATE, shots=(1,), seeds=(0,)),
+    rate_search=Block(_TINY_PAIRS[:1], _ARMS_WITH_OWN_RATE, shots=(1,), seeds=(0,)),
     rates=(2.0e-3, 6.0e-3),
     source_training=_SHORT,
     transfer_training=_SHORT,
