@@ -14,7 +14,7 @@ from riskmap.loss import RiskWeightedLoss
 from riskmap.pages.comparison import Comparison
 from riskmap.project.function_code import UnknownCodeError
 from riskmap.training import making
-from riskmap.training.arm import Recipe
+from riskmap.training.arm import Recipe, at_mean_one
 from riskmap.training.arms import choose_arms, in_order, title_of
 from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 from riskmap.training.loop import sampler_of
@@ -65,6 +65,12 @@ def test_weights_are_those_of_the_function_at_mean_one(data):
     assert recipe.weights.unique().numel() > 10
     assert recipe.loss.normalization == "pixels"
     assert recipe.strategy == Strategy()
+
+
+def test_weights_that_teach_nothing_are_refused(data):
+    """0 / 0 would be no number, and all steps would be made with it."""
+    with pytest.raises(ValueError, match=r"the weights are 0 wherever patches are drawn \(their mean is 0\)"):
+        at_mean_one(torch.zeros_like(data.hardness), data)
 
 
 def test_a_function_cannot_change_the_data_of_the_others(data):

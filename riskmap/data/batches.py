@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from monai.transforms.utils import create_rotate, create_scale
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
@@ -86,7 +87,9 @@ class PatchSampler:
         if self._chances is None:
             chosen = generator.integers(len(self._elsewhere), size=others)
         else:
-            chosen = np.searchsorted(self._chances, generator.random(others) * self._chances[-1], side="right")
+            drawn = generator.random(others) * self._chances[-1]
+            # rounding may reach the sum itself, behind which there is no pixel
+            chosen = np.searchsorted(self._chances, drawn, side="right").clip(max=len(self._chances) - 1)
         return np.concatenate([at_foreground, self._elsewhere[chosen]])
 
     def _corners(self, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -154,19 +157,11 @@ def _checked_places(places: Tensor, data: SliceSet) -> Tensor:
 
 def _turns(generator: np.random.Generator, count: int, axes: int) -> np.ndarray:
     """Draw ``count`` matrices [axes, axes] that turn by a small angle in each plane and scale each axis a little."""
-    planes = [(first, second) for first in range(axes) for second in range(first + 1, axes)]
-    angles = generator.uniform(-_TURN, _TURN, (count, len(planes)))
+    angles = generator.uniform(-_TURN, _TURN, (count, 1 if axes == 2 else 3))
     scales = 1 + generator.uniform(-_SCALING, _SCALING, (count, axes))
-    matrices = np.zeros((count, axes, axes))
-    matrices[:] = np.eye(axes)
-    for number, (first, second) in enumerate(planes):
-        turn = np.zeros_like(matrices)
-        turn[:] = np.eye(axes)
-        turn[:, first, first] = turn[:, second, second] = np.cos(angles[:, number])
-        turn[:, second, first] = np.sin(angles[:, number])
-        turn[:, first, second] = -turn[:, second, first]
-        matrices = matrices @ turn
-    return matrices * scales[:, None, :]
+    # of coordinates with a one at their end, which is left away
+    made = [create_rotate(axes, angle) @ create_scale(axes, scale) for angle, scale in zip(angles, scales, strict=True)]
+    return np.stack(made)[:, :axes, :axes] if made else np.zeros((0, axes, axes))
 
 
 def _turn(patches: Mapping[str, Tensor], which: Tensor, matrices: np.ndarray) -> None:

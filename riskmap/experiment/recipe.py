@@ -197,6 +197,7 @@ def measure(
             "dice": round(float(np.mean([run["dice"] for run in runs])), 4),
             "sd": round(float(np.std([run["dice"] for run in runs], ddof=1)), 4),
             "runs": len(runs),
+            "training": asdict(chosen[key[3]].training),
             "processor_seconds": round(float(np.median([run["processor_seconds"] for run in runs])), 2),
         }
         for key, runs in sorted(rows.items(), key=lambda item: (str(item[0][:3]), order.index(item[0][3])))

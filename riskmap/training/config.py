@@ -64,7 +64,7 @@ class PatchConfig:
         return self.size if self.spatial_dims == 3 else None
 
 
-# two cubes hold as many voxels as a GPU of the field likes
+# of the networks of volumes
 CUBES = PatchConfig(spatial_dims=3, size=48, per_step=2)
 
 

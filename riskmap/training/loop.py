@@ -99,7 +99,6 @@ def train(
     network.to(device).to(memory_format=_memory_format(network))  # type: ignore[call-overload]  # torch's stubs lack it
     strategy = strategy or Strategy()
     groups = strategy.parameter_groups(network, config.learning_rate)
-    # one call for all weights takes a third of the time of one for each
     optimizer = torch.optim.Adam(groups, lr=config.learning_rate, fused=True)
     anchor = strategy.anchor(network)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
