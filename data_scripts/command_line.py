@@ -9,13 +9,15 @@ from typing import Any
 
 from data_scripts.archives.layouts import LAYOUTS, choose_layout
 from data_scripts.archives.own_layout import DESCRIPTION_FILE, own_layout, read_description
-from data_scripts.archives.preparation import DEFAULT_BOX_MM, DEFAULT_SPLIT, Preparation
+from data_scripts.archives.preparation import DEFAULT_SPLIT, NATIVE, Preparation
 from data_scripts.archives.prepare import describe_problem, prepare
 from data_scripts.archives.unpack import unpack_archive
 from riskmap.data.cohort import PARTS
 from riskmap.project.commands import exit_status, positive
 
 ARCHIVES = Path("build/data/archives")
+# the manifest has them all
+_SHOWN_NOTES = 20
 Download = Callable[[Path], Path]
 
 
@@ -60,6 +62,8 @@ def prepare_command(
         else:
             layout = choose_layout(archive, options.layout, layouts)
         choices = {choice.name: getattr(options, choice.name) for choice in fields(Preparation)}
+        if len(options.spacing) == 1:
+            (choices["spacing"],) = options.spacing
         manifest = prepare(
             archive, options.out, layout, jobs=options.jobs, dry_run=options.dry_run, announce=_tell, **choices
         )
@@ -87,11 +91,28 @@ def _add_places(parser: argparse.ArgumentParser, out: str | None, *, fetches: bo
 
 def _add_choices(parser: argparse.ArgumentParser) -> None:
     """Add one option for each choice of :class:`Preparation`, under its name."""
-    parser.add_argument("--spacing", type=float, default=2.0, help="voxel size in mm")
-    parser.add_argument("--box", type=float, nargs=3, default=DEFAULT_BOX_MM, help="size of the volumes in mm")
+    parser.add_argument(
+        "--spacing",
+        type=_side,
+        nargs="+",
+        default=[2.0],
+        metavar="MM",
+        help=f"voxel size: one number, three along X, Y and Z, or {NATIVE}, the subjects' own",
+    )
+    parser.add_argument(
+        "--box",
+        type=float,
+        nargs=3,
+        metavar="MM",
+        help="size of the volumes along X, Y and Z; if left out: that of a known data set, or found from the subjects",
+    )
     parser.add_argument("--sites", nargs="+", default=(), metavar="SITE", help="subjects of these sites alone")
     parser.add_argument(
-        "--subjects", nargs="+", default=(), metavar="NAME", help="these alone; one number: so many from the first"
+        "--subjects",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="these alone; a number that names nobody: so many",
     )
     dealt = parser.add_mutually_exclusive_group()
     dealt.add_argument("--split", type=int, nargs=5, default=DEFAULT_SPLIT, help=f"shares of {' '.join(PARTS)}")
@@ -111,6 +132,11 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         metavar="SITE",
         help="sites that alone fill the source's parts; all others fill the target's",
     )
+
+
+def _side(text: str) -> float | str:
+    """Read a voxel size, or the word for the subjects' own."""
+    return NATIVE if text == NATIVE else float(text)
 
 
 def _archive(options: argparse.Namespace, download: Download | None) -> Path:
@@ -136,5 +162,21 @@ def _report(manifest: dict[str, Any], out: Path, dry_run: bool) -> None:
         print("The headers of this layout carry no reliable orientation: axes are taken to run right, front, top.")
     if manifest["left_out"]:
         print(f"{len(manifest['left_out'])} unlabelled test subjects of the archive are left out.")
+    _tell_of(manifest)
     for problem in manifest["problems"]:
         print(f"{'would skip' if dry_run else 'skipped'} {describe_problem(problem)}", file=sys.stderr)
+
+
+def _tell_of(manifest: dict[str, Any]) -> None:
+    """Print what was found and handled in a way that the reader should know: each thing once, with whom it concerns."""
+    concerned: dict[str, list[str]] = {}
+    for each in manifest["notes"]:
+        concerned.setdefault(each["note"], []).append(each["subject"])
+    shown = list(concerned.items())[:_SHOWN_NOTES]
+    for note, subjects in shown:
+        more = f" and {len(subjects) - 3} more" if len(subjects) > 3 else ""
+        print(f"note: {', '.join(subjects[:3])}{more}: {note}")
+    if len(concerned) > len(shown):
+        print(f"note: {len(concerned) - len(shown)} more notes are in the manifest")
+    for passed_over in manifest["passed_over"]:
+        print(f"not read: {passed_over}", file=sys.stderr)

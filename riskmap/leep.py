@@ -428,12 +428,19 @@ def has_float64(device: torch.device) -> bool:
 
 def in_float64(tensor: Tensor) -> Tensor:
     """Return a tensor in float64, on the CPU if its own device has no float64."""
-    return (tensor if has_float64(tensor.device) else tensor.cpu()).double()
+    return _copied(tensor if has_float64(tensor.device) else tensor.cpu(), torch.float64)
+
+
+def _copied(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a tensor in ``dtype``, filled and not converted: what holds float32 alone is never asked for float64."""
+    if tensor.dtype == dtype:
+        return tensor
+    return torch.empty(tensor.shape, dtype=dtype, device=tensor.device).copy_(tensor)
 
 
 def _widest(tensor: Tensor) -> Tensor:
     """Return a tensor in float64, or in float32 if its device has no float64."""
-    return tensor.to(torch.float64 if has_float64(tensor.device) else torch.float32)
+    return in_float64(tensor) if has_float64(tensor.device) else tensor.float()
 
 
 def _on_device(table: Tensor, device: torch.device) -> Tensor:
@@ -468,7 +475,7 @@ def _one_hot(labels: Tensor, ignored: Tensor | None, num_classes: int, dtype: to
     """Return 1 at the class of each pixel that is not ignored and 0 elsewhere, [b, K_t, n], for labels [b, n]."""
     # labels of eight bits are compared as they are: an eighth of the memory to read
     can_stay = ignored is None and labels.dtype == torch.uint8 and num_classes <= 256
-    numbers = labels if can_stay else labels.to(dtype)
+    numbers = labels if can_stay else _copied(labels, dtype)
     if ignored is not None:
         numbers = numbers.masked_fill(ignored, -1.0)
     classes = torch.arange(num_classes, dtype=numbers.dtype, device=labels.device)[:, None]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from data_scripts.archives.layout import BRAIN_BOX
 from riskmap.data.simulated import DEFAULT_COHORTS
-from riskmap.pages.parameters import YourOwnData
 from riskmap.project.files import write_json
 from riskmap.rerun import duration
 from riskmap.training.config import NetworkConfig
@@ -54,8 +54,8 @@ def test_ten_steps_are_timed_on_one_thread_and_leave_the_threads_as_they_were(mo
 
 
 def test_the_pictures_are_as_large_as_the_slices_of_the_tutorial():
-    box, spacing = YourOwnData.model_fields["box"].default, DEFAULT_COHORTS["fets2021_simulated"].spacing
-    pixels = (box[0] / spacing) * (box[1] / spacing)
+    spacing = DEFAULT_COHORTS["fets2021_simulated"].spacing
+    pixels = (BRAIN_BOX[0] / spacing) * (BRAIN_BOX[1] / spacing)
     assert pytest.approx(pixels, rel=0.02) == duration._SIDE**2
 
 

@@ -98,7 +98,9 @@ def test_halving_the_resolution_averages_neighbours_and_keeps_places():
     voxels = np.random.default_rng(0).uniform(1, 2, (2, 16, 16, 16)).astype(np.float32)
     labels = np.zeros((16, 16, 16), dtype=np.uint8)
     labels[4:8, 6:10, 2:4] = 2
-    images, halved, brain, affine = to_box(voxels, labels, np.eye(4), LAYOUTS["fets2021"], 2.0, (16, 8, 8))
+    images, halved, brain, affine = to_box(
+        voxels, labels, np.ones(labels.shape, dtype=bool), np.eye(4), LAYOUTS["fets2021"], (2, 2, 2), (16, 8, 8)
+    )
     blocks = voxels.reshape(2, 8, 2, 8, 2, 8, 2).mean(axis=(2, 4, 6))
     assert brain.sum() == 8**3
     np.testing.assert_allclose(images[:, 4:12], blocks, rtol=1e-5)
@@ -443,7 +445,8 @@ def test_site_whose_only_subject_is_unsound_is_named(archive, tmp_path):
 
 
 def test_box_shape_accepts_fractional_spacing():
-    assert box_shape((120, 96, 48), 1.5) == (80, 64, 32)
+    assert box_shape((120, 96, 48), (1.5, 1.5, 1.5)) == (80, 64, 32)
+    assert box_shape((120, 96, 48), (1.5, 1, 6)) == (80, 96, 8)
 
 
 @pytest.mark.parametrize("largest", [1e-3, 5.0, 700.0])

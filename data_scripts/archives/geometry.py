@@ -1,13 +1,14 @@
-"""Bring a subject into the box of the prepared form: orientation, voxel size, frame and intensities."""
+"""Bring a subject into the box of the prepared form: brain, voxel size, frame and intensities."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, CropForegroundd, Orientationd, ResizeWithPadOrCropd, SpatialResample
+from monai.transforms import Compose, CropForegroundd, ResizeWithPadOrCropd, SpatialResample
 from nibabel.affines import from_matvec, voxel_sizes
+from scipy import ndimage
 
 from data_scripts.archives.layout import Layout
 from data_scripts.archives.volumes import SubjectError
@@ -16,48 +17,93 @@ from data_scripts.archives.volumes import SubjectError
 VOXEL_MULTIPLE = 8
 
 
-def box_shape(box: Sequence[float], spacing: float) -> tuple[int, int, int]:
+def box_shape(box: Sequence[float], spacing: Sequence[float]) -> tuple[int, int, int]:
     """Return the voxels of a box in mm along each axis.
 
     Raises:
-        ValueError: if the spacing is not positive, or an axis is not a multiple of 8 voxels.
+        ValueError: if an axis is not a multiple of 8 voxels.
 
-    >>> box_shape((192, 224, 176), 2)
+    >>> box_shape((192, 224, 176), (2, 2, 2))
     (96, 112, 88)
     """
-    if not spacing > 0:
-        raise ValueError(f"spacing must be above 0 mm, got {spacing}")
-    if len(box) != 3 or not all(length > 0 for length in box):
+    if len(box) != 3 or not all(0 < length < np.inf for length in box):
         raise ValueError(f"box must be three lengths above 0 mm, got {tuple(box)}")
-    voxels = [length / spacing for length in box]
-    step = VOXEL_MULTIPLE
-    x, y, z = (max(1, round(count / step)) * step for count in voxels)
+    voxels = [length / side for length, side in zip(box, spacing, strict=True)]
+    x, y, z = (max(1, round(count / VOXEL_MULTIPLE)) * VOXEL_MULTIPLE for count in voxels)
     nearest = x, y, z
     if not np.allclose(voxels, nearest, rtol=0, atol=1e-6):
-        suggestion = " ".join(f"{count * spacing:g}" for count in nearest)
+        suggestion = " ".join(f"{count * side:g}" for count, side in zip(nearest, spacing, strict=True))
         raise ValueError(
-            f"box {tuple(box)} mm is {tuple(round(count, 3) for count in voxels)} voxels at {spacing:g} mm; each axis "
-            f"must be a multiple of {step} voxels; the nearest is --box {suggestion}"
+            f"box {tuple(box)} mm is {tuple(round(count, 3) for count in voxels)} voxels at {_in_mm(spacing)} mm; each "
+            f"axis must be a multiple of {VOXEL_MULTIPLE} voxels; the nearest is --box {suggestion}"
         )
     return nearest
+
+
+def box_around(
+    extents: Iterable[Sequence[float]], spacing: Sequence[float], margin: float = 1.0
+) -> tuple[float, float, float]:
+    """Return the smallest box in mm, of whole multiples of 8 voxels, that holds a brain of each of these sizes.
+
+    Args:
+        extents: sizes in mm along X, Y, Z.
+        spacing: voxel size in mm.
+        margin: voxels more along each axis: one that a brain covers by half or more counts as brain.
+
+    >>> box_around([(35, 50, 36), (30, 60, 30)], (1, 1, 1))
+    (40.0, 64.0, 40.0)
+    """
+    largest = np.max([*extents], axis=0) / np.asarray(spacing)
+    blocks = np.ceil(np.round(largest + margin, 3) / VOXEL_MULTIPLE).astype(int)
+    x, y, z = (float(count * VOXEL_MULTIPLE * side) for count, side in zip(blocks, spacing, strict=True))
+    return x, y, z
+
+
+def _in_mm(spacing: Sequence[float]) -> str:
+    return f"{spacing[0]:g}" if len(set(spacing)) == 1 else " x ".join(f"{side:g}" for side in spacing)
+
+
+def brain_of(outsides: Sequence[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return where the brain is: what is not background in every image, without holes, and all that has a label.
+
+    Holes are filled as nnU-Net does it (Isensee et al., Nature Methods 18, 2021): a cavity that is 0 is brain as well.
+
+    Args:
+        outsides: the background of each image, [X, Y, Z].
+        labels: [X, Y, Z].
+
+    Returns:
+        The brain (bool), and how many labelled voxels lie outside what the images show.
+    """
+    shown = ndimage.binary_fill_holes(~np.logical_and.reduce(outsides))
+    labelled = labels > 0
+    return shown | labelled, int(np.count_nonzero(labelled & ~shown))
+
+
+def extent_in_mm(brain: np.ndarray, affine: np.ndarray) -> list[float]:
+    """Return the size of the box around a brain along X, Y, Z, in mm."""
+    lengths = [int(places[-1] - places[0] + 1) for places in _occupied(brain)]
+    return [float(length * side) for length, side in zip(lengths, voxel_sizes(affine), strict=True)]
 
 
 def to_box(
     images: np.ndarray,
     labels: np.ndarray,
+    brain: np.ndarray,
     affine: np.ndarray,
     layout: Layout,
-    spacing: float,
+    spacing: Sequence[float],
     shape: tuple[int, int, int],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Turn a subject to RAS, resample it, and crop or pad it to the box, the brain in the middle.
+    """Resample a subject, and crop or pad it to the box, the brain in the middle.
 
     Args:
         images: float32 [C, X, Y, Z], 0 outside the brain.
-        labels: uint8 [X, Y, Z], values of the layout's label table.
+        labels: uint8 [X, Y, Z], values of the layout's label table; 0 outside the brain.
+        brain: bool [X, Y, Z].
         affine: from voxels to mm [4, 4].
         layout: the layout that they come from.
-        spacing: voxel size to resample to, in mm; nothing is resampled that has it already.
+        spacing: voxel size to resample to along X, Y, Z, in mm; nothing is resampled that has it already.
         shape: voxels of the box.
 
     Returns:
@@ -70,21 +116,22 @@ def to_box(
     channels = {
         "images": images,
         "labels": (labels == values[:, None, None, None]).astype(np.float32),
-        "brain": images.any(axis=0, keepdims=True).astype(np.float32),
+        "brain": brain[None].astype(np.float32),
     }
     keys = list(channels)
     subject: dict[Hashable, Any] = {
         key: MetaTensor(np.ascontiguousarray(channel), affine=torch.as_tensor(affine))
         for key, channel in channels.items()
     }
-    subject = Orientationd(keys, axcodes="RAS", labels=None)(subject)
     # MONAI's types promise a plain tensor where a MetaTensor comes out
     subject = {key: _resample(cast(MetaTensor, channel), spacing) for key, channel in subject.items()}
-    subject["brain"] = subject["brain"] >= 0.5
+    chosen = np.asarray(subject["labels"]).argmax(axis=0)
+    # rounding may leave a label that has won its voxel just below half of it
+    subject["brain"] = (subject["brain"] >= 0.5) | torch.as_tensor(values[chosen] > 0)
     extent = [int(places[-1] - places[0] + 1) for places in _occupied(np.asarray(subject["brain"][0]))]
     if any(length > limit for length, limit in zip(extent, shape, strict=True)):
         raise SubjectError(
-            f"brain of {tuple(extent)} voxels does not fit into the box of {shape} voxels at {spacing:g} mm"
+            f"brain of {tuple(extent)} voxels does not fit into the box of {shape} voxels at {_in_mm(spacing)} mm"
         )
     subject = Compose(
         [
@@ -93,19 +140,18 @@ def to_box(
         ]
     )(subject)
     brain = np.asarray(subject["brain"][0]).astype(bool)
-    weights = np.asarray(subject["labels"])
-    chosen = values[weights.argmax(axis=0)] * brain
+    chosen = values[np.asarray(subject["labels"]).argmax(axis=0)] * brain
     return np.asarray(subject["images"]), chosen, brain, np.asarray(subject["brain"].affine)
 
 
-def _resample(volume: MetaTensor, spacing: float) -> torch.Tensor:
+def _resample(volume: MetaTensor, spacing: Sequence[float]) -> torch.Tensor:
     """Resample [C, X, Y, Z] linearly to ``spacing`` mm, unless it is there already.
 
     The outer faces stay in place, not the centres of the first voxels: then halving the resolution averages neighbours
     where it would otherwise drop every second voxel.
     """
     affine = np.asarray(volume.affine)
-    ratio = spacing / voxel_sizes(affine)
+    ratio = np.asarray(spacing) / voxel_sizes(affine)
     if np.allclose(ratio, 1, atol=1e-3):
         return volume
     size = np.maximum(np.rint(np.asarray(volume.shape[1:]) / ratio), 1).astype(int)

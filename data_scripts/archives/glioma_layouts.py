@@ -7,13 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_scripts.archives.layout import Layout, SubjectFiles, matching
+from data_scripts.archives.layout import BRAIN_BOX, Layout, SubjectFiles, matching
 from riskmap.project.files import read_json
 
 MODALITIES = ("FLAIR", "T1", "T1ce", "T2")
 SUFFIXES = {"FLAIR": "flair", "T1": "t1", "T1ce": "t1ce", "T2": "t2"}
 SUFFIXES_FROM_2023 = {"FLAIR": "t2f", "T1": "t1n", "T1ce": "t1c", "T2": "t2w"}
 NECROTIC, OEDEMA, ENHANCING = "necrotic core", "oedema", "enhancing tumour"
+# what surgery left, from BraTS 2024 on
+CAVITY = "resection cavity"
 MSD_CHANNELS = MODALITIES
 MSD_LABELS = ("background", "edema", "non-enhancing tumor", "enhancing tumor")
 
@@ -148,9 +150,14 @@ def _glioma(
     enhancing: int,
     licence: str,
     citation: str,
+    cavity: int | None = None,
 ) -> Layout:
-    """Describe a glioma archive by the values of its three labels."""
+    """Describe a glioma archive by the values of its three labels, or four where patients were operated on."""
     table = {0: "background", necrotic: NECROTIC, oedema: OEDEMA, enhancing: ENHANCING}
+    after_surgery = {}
+    if cavity is not None:
+        table[cavity] = CAVITY
+        after_surgery["RC"] = _region(CAVITY, (cavity,))
     return Layout(
         name=name,
         title=title,
@@ -161,6 +168,7 @@ def _glioma(
             "WT": _region("whole tumour", (necrotic, oedema, enhancing)),
             "TC": _region("tumour core", (necrotic, enhancing)),
             "ET": _region("enhancing tumour", (enhancing,)),
+            **after_surgery,
             "REGIONS": {
                 "title": "tumour sub-regions",
                 "classes": ["background", NECROTIC, OEDEMA, ENHANCING],
@@ -170,6 +178,7 @@ def _glioma(
         orientation_in_header=True,
         licence=licence,
         citation=citation,
+        box=BRAIN_BOX,
     )
 
 
@@ -204,13 +213,19 @@ _ANTONELLI = (
     "A large annotated medical image dataset for the development and evaluation of segmentation algorithms. "
     "arXiv:1902.09063, 2019."
 )
+_POST_TREATMENT = (
+    "de Verdier MC, Saluja R, Gagnon L, et al. The 2024 Brain Tumor Segmentation (BraTS) Challenge: Glioma "
+    f"Segmentation on Post-treatment MRI. arXiv:2405.18368, 2024. {_BRATS}"
+)
 # title, pattern of the folders, suffixes, separator, value of enhancing tumour, what to cite
 _IN_FOLDERS = {
     "fets2021": ("FeTS 2021", r"FeTS21_Training_\d+", SUFFIXES, "_", 4, _FETS),
     "fets2022": ("FeTS 2022", r"FeTS2022_\d+", SUFFIXES, "_", 4, _FETS),
     "brats2020": ("BraTS 2020", r"BraTS20_Training_\d+", SUFFIXES, "_", 4, _BRATS),
     "brats2021": ("BraTS 2021", r"BraTS2021_\d+", SUFFIXES, "_", 4, _RSNA),
-    "brats2023": ("BraTS 2023", r"(?P<patient>BraTS-GLI-\d+)-\d+", SUFFIXES_FROM_2023, "-", 3, _RSNA),
+    "brats2023": ("BraTS 2023", r"(?P<patient>BraTS-GLI-\d+)-0\d\d", SUFFIXES_FROM_2023, "-", 3, _RSNA),
+    # scans after treatment are counted from 100
+    "brats2024": ("BraTS 2024", r"(?P<patient>BraTS-GLI-\d+)-1\d\d", SUFFIXES_FROM_2023, "-", 3, _POST_TREATMENT),
 }
 GLIOMA_LAYOUTS = {
     name: _glioma(
@@ -222,6 +237,7 @@ GLIOMA_LAYOUTS = {
         enhancing=enhancing,
         licence=_registered(title),
         citation=citation,
+        cavity=4 if name == "brats2024" else None,
     )
     for name, (title, pattern, suffixes, separator, enhancing, citation) in _IN_FOLDERS.items()
 }

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# millimetres that hold an adult's brain
+BRAIN_BOX = (192.0, 224.0, 176.0)
+
 
 @dataclass(frozen=True)
 class SubjectFiles:
@@ -49,6 +52,8 @@ class Layout:
         citation: what to cite.
         fingerprint: tells layouts apart that were read from a description; empty for those that are known by name.
         title_of: names the data set of an archive where several share the layout.
+        passed_over: says which files of an archive were probably meant, and are not read.
+        box: size in mm of the prepared volumes unless another is asked for; None: as large as the brains need.
     """
 
     name: str
@@ -62,6 +67,8 @@ class Layout:
     citation: str
     fingerprint: str = ""
     title_of: Callable[[Path], str] | None = None
+    passed_over: Callable[[Path], list[str]] | None = None
+    box: tuple[float, float, float] | None = None
 
 
 def matching(archive: Path, pattern: str) -> list[Path]:
@@ -72,3 +79,8 @@ def matching(archive: Path, pattern: str) -> list[Path]:
         if re.fullmatch(pattern, path.name)
         and not any(part.startswith(".") for part in path.relative_to(archive).parts)
     ]
+
+
+def by_number(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts names by the numbers in them: 2 before 10."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_scripts.archives.glioma_layouts import GLIOMA_LAYOUTS, MSD_LAYOUTS
-from data_scripts.archives.layout import Layout, SubjectFiles, matching
+from data_scripts.archives.layout import BRAIN_BOX, Layout, SubjectFiles, matching
 from riskmap.project.folders import PARAMETERS_FILE
 
 ISEG_MODALITIES = ("T1", "T2")
@@ -106,6 +106,7 @@ LAYOUTS: dict[str, Layout] = {
             "Brain Segmentation Algorithms: The iSeg-2017 Challenge. IEEE TMI, 2019, doi:10.1109/TMI.2019.2901712."
         ),
         title_of=title_of_iseg,
+        box=BRAIN_BOX,
     ),
     **MSD_LAYOUTS,
 }

@@ -1,15 +1,18 @@
 """By which choices an archive is prepared: size of the volumes, who is taken, and who goes to which part."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
-from data_scripts.archives.geometry import box_shape
+import numpy as np
+
+from data_scripts.archives.geometry import box_around, box_shape
 from data_scripts.archives.layout import Layout, SubjectFiles
 from data_scripts.archives.split import split_by_site
 from riskmap.data.cohort import PARTS
 
-DEFAULT_BOX_MM = (192.0, 224.0, 176.0)
+# the voxel size that the subjects have
+NATIVE = "native"
 DEFAULT_SPLIT = (12, 4, 8, 4, 12)
 
 
@@ -18,14 +21,17 @@ class Preparation:
     """The choices by which an archive is prepared.
 
     Args:
-        spacing: voxel size in mm, > 0.
-        box: size of the prepared volumes in mm; each a multiple of 8 voxels.
+        spacing: voxel size in mm, > 0: one number, or three along X, Y, Z; "native": the median of the subjects' own
+            along each axis, so that nothing is resampled that has it.
+        box: size of the prepared volumes in mm; each a multiple of 8 voxels. None: that of the layout, or the smallest
+            that holds the brain of every subject.
         split: relative sizes of the parts in ``PARTS``, each >= 1; all scans of a patient go to one part.
         seed: seed of the split.
         source_sites: for transfer across sites: subjects of these sites alone fill the source's parts, all others the
             target's, each group in the shares of its own parts; empty: sites are mixed.
         sites: prepare subjects of these sites alone; empty: of all.
-        subjects: prepare these alone: names, or one number that counts from the archive's first; empty: all.
+        subjects: prepare these alone: names, or one number that no subject has for a name and that counts from the
+            archive's first; empty: all.
         unsplit: put all subjects into this part and leave the other parts empty, for patients that are looked at and
             not trained on; one subject is enough. Empty: split.
 
@@ -33,8 +39,8 @@ class Preparation:
         ValueError: if a choice is out of range, or ``unsplit`` and ``source_sites`` are both given.
     """
 
-    spacing: float = 2.0
-    box: Sequence[float] = DEFAULT_BOX_MM
+    spacing: float | str | Sequence[float] = 2.0
+    box: Sequence[float] | None = None
     split: Sequence[int] = DEFAULT_SPLIT
     seed: int = 0
     source_sites: Sequence[str] = ()
@@ -43,7 +49,11 @@ class Preparation:
     unsplit: str = ""
 
     def __post_init__(self) -> None:
-        box_shape(self.box, self.spacing)
+        if self.spacing != NATIVE:
+            if self.box is None:
+                _ = self.voxel
+            else:
+                box_shape(self.box, self.voxel)
         if len(self.split) != len(PARTS) or min(self.split) < 1:
             raise ValueError(f"split must be {len(PARTS)} whole numbers >= 1 ({', '.join(PARTS)}), got {self.split}")
         if self.unsplit and self.source_sites:
@@ -54,16 +64,39 @@ class Preparation:
             raise ValueError(f"unsplit must be one of {', '.join(PARTS)}, got {self.unsplit!r}")
 
     @property
+    def voxel(self) -> tuple[float, float, float]:
+        """Voxel size in mm along X, Y, Z."""
+        sides: Sequence[Any] = [self.spacing] * 3 if isinstance(self.spacing, (int, float)) else self.spacing
+        if len(sides) != 3 or not all(isinstance(side, (int, float)) and 0 < side < np.inf for side in sides):
+            raise ValueError(f"spacing must be above 0 mm: one number, three, or {NATIVE!r}, got {self.spacing!r}")
+        x, y, z = map(float, sides)
+        return x, y, z
+
+    @property
     def shape(self) -> tuple[int, int, int]:
-        """Voxels of the prepared volumes along X, Y, Z."""
-        return box_shape(self.box, self.spacing)
+        """Voxels of the prepared volumes along X, Y, Z; see :meth:`fitted`."""
+        if self.box is None:
+            raise ValueError("the box is not known before the subjects were measured")
+        return box_shape(self.box, self.voxel)
+
+    @property
+    def needs_sizes(self) -> bool:
+        """Whether the subjects must be measured before their volumes have a shape."""
+        return self.box is None or self.spacing == NATIVE
+
+    def fitted(self, voxels: Sequence[Sequence[float]], brains: Sequence[Sequence[float]]) -> Self:
+        """Return the same choices with a voxel size and a box for subjects of these sizes, in mm along X, Y, Z."""
+        # headers are float32: a micrometre is less than they mean
+        native = tuple(np.median(voxels, axis=0).round(3).tolist())
+        voxel = native if self.spacing == NATIVE else self.voxel
+        return replace(self, spacing=voxel, box=self.box or box_around(brains, voxel))
 
     def parameters(self, layout: Layout) -> dict[str, Any]:
         """Return what a prepared folder remembers of its making, as JSON: a call that differs in it is refused."""
         parameters: dict[str, Any] = {
             "layout": layout.name,
-            "spacing": float(self.spacing),
-            "box": [float(length) for length in self.box],
+            "spacing": self.voxel[0] if len(set(self.voxel)) == 1 else list(self.voxel),
+            "box": [float(length) for length in self.box or ()],
         }
         if not self.unsplit:
             parameters["split"] = [int(size) for size in self.split]
@@ -84,7 +117,7 @@ class Preparation:
         Raises:
             ValueError: if a site or a name is unknown, or nothing is left.
         """
-        is_count = _is_count(self.subjects)
+        is_count = _is_count(self.subjects, {files.subject for files in found})
         _require_known("sites", self.sites, {files.site for files in found})
         _require_known("subjects", () if is_count else self.subjects, {files.subject for files in found})
         chosen = [files for files in found if not self.sites or files.site in self.sites]
@@ -114,8 +147,11 @@ class Preparation:
         return {part: [files.subject for patient in dealt for files in scans[patient]] for part, dealt in parts.items()}
 
 
-def _is_count(subjects: Sequence[str]) -> bool:
-    return not isinstance(subjects, str) and len(subjects) == 1 and str(subjects[0]).isdecimal()
+def _is_count(subjects: Sequence[str], known: set[str]) -> bool:
+    """Tell a count from a name: a subject that is called by that number is meant itself."""
+    if isinstance(subjects, str) or len(subjects) != 1 or str(subjects[0]) in known:
+        return False
+    return str(subjects[0]).isdecimal()
 
 
 def _require_known(kind: str, wanted: Sequence[str], known: set[str]) -> None:

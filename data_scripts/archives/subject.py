@@ -2,17 +2,30 @@
 
 import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 
-from data_scripts.archives.geometry import to_box, z_scores
+from data_scripts.archives.background import find_background
+from data_scripts.archives.geometry import brain_of, extent_in_mm, to_box, z_scores
 from data_scripts.archives.layout import Layout, SubjectFiles
 from data_scripts.archives.preparation import Preparation
-from data_scripts.archives.volumes import SubjectError, check_files, files_of, read_subject, save_volume
+from data_scripts.archives.volumes import (
+    SubjectError,
+    UnknownLabelError,
+    check_files,
+    files_of,
+    read_subject,
+    save_volume,
+)
 from riskmap.project.files import read_json, sha256_of_file, write_json
 from riskmap.project.folders import whole_folder
+
+_SOURCES = "sources.json"
 
 
 @dataclass(frozen=True)
@@ -24,20 +37,54 @@ class Outcome:
         files: name of a prepared volume (a modality, "label" or "brain") to its path below the prepared folder and its
             hash; empty where nothing was written.
         reason: why the subject is skipped; empty: it is sound.
+        notes: what was found and handled in a way that the reader should know.
+        unknown_labels: values of its labels that the layout does not know.
     """
 
     subject: str
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     reason: str = ""
+    notes: tuple[str, ...] = ()
+    unknown_labels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Boxed:
+    """A subject's volumes in the box: z-scored images, labels and brain, with the affine and the notes."""
+
+    scores: np.ndarray
+    labels: np.ndarray
+    brain: np.ndarray
+    affine: np.ndarray
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a subject is, in mm along X, Y, Z: a voxel, and the box around its brain."""
+
+    voxel: tuple[float, ...]
+    brain: tuple[float, ...]
+
+
+def measure_subject(layout: Layout, files: SubjectFiles) -> Size | Outcome:
+    """Return how large a subject is, or why it is not sound."""
+    try:
+        with _costs_one_subject():
+            _, labels, outsides, affine, _ = _read(layout, files)
+            brain, _ = brain_of(outsides, labels)
+            return Size(tuple(voxel_sizes(affine).tolist()), tuple(extent_in_mm(brain, affine)))
+    except SubjectError as error:
+        return _skipped(files, error)
 
 
 def check_subject(layout: Layout, preparation: Preparation, files: SubjectFiles) -> Outcome:
     """Do all that :func:`prepare_subject` does, except writing."""
     try:
-        _boxed(layout, preparation, files)
+        with _costs_one_subject():
+            return Outcome(files.subject, notes=_boxed(layout, preparation, files).notes)
     except SubjectError as error:
-        return Outcome(files.subject, reason=str(error))
-    return Outcome(files.subject)
+        return _skipped(files, error)
 
 
 def prepare_subject(out: Path, layout: Layout, preparation: Preparation, files: SubjectFiles) -> Outcome:
@@ -49,39 +96,82 @@ def prepare_subject(out: Path, layout: Layout, preparation: Preparation, files: 
     names = {**{modality: modality.lower() for modality in layout.modalities}, "label": "label", "brain": "brain"}
     paths = {name: target / f"{subject}_{suffix}.nii.gz" for name, suffix in names.items()}
     try:
-        check_files(files)
-        if not _is_current(target, files):
-            scores, labels, brain, affine = _boxed(layout, preparation, files)
-            volumes = dict(zip(names, (*scores, labels, brain.astype(np.uint8)), strict=True))
-            with whole_folder(target) as folder:
-                for name, voxels in volumes.items():
-                    save_volume(folder / paths[name].name, voxels, affine)
-                write_json(folder / "sources.json", _hashes(files))
+        with _costs_one_subject():
+            check_files(files)
+            hashes = _hashes(files)
+            kept = _notes_of(target, hashes)
+            boxed = _boxed(layout, preparation, files) if kept is None else None
     except SubjectError as error:
         # what an earlier call made of files that have since been damaged is no longer true
         shutil.rmtree(target, ignore_errors=True)
-        return Outcome(subject, reason=str(error))
+        return _skipped(files, error)
+    notes = tuple(kept or ()) if boxed is None else boxed.notes
+    if boxed is not None:
+        volumes = dict(zip(names, (*boxed.scores, boxed.labels, boxed.brain.astype(np.uint8)), strict=True))
+        with whole_folder(target) as folder:
+            for name, voxels in volumes.items():
+                save_volume(folder / paths[name].name, voxels, boxed.affine)
+            write_json(folder / _SOURCES, {"files": hashes, "notes": notes})
     records = {
         name: {"path": path.relative_to(out).as_posix(), "sha256": sha256_of_file(path)} for name, path in paths.items()
     }
-    return Outcome(subject, records)
+    return Outcome(subject, records, notes=notes)
 
 
-def _boxed(
-    layout: Layout, preparation: Preparation, files: SubjectFiles
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return a subject's z-scored images, its labels, its brain and its affine; SubjectError if it is not sound."""
+@contextmanager
+def _costs_one_subject() -> Iterator[None]:
+    """Turn whatever goes wrong in reading a subject into a SubjectError, so that it costs no other subject."""
+    try:
+        yield
+    except SubjectError:
+        raise
+    # readers of files that anyone may have written raise anything
+    except Exception as error:
+        raise SubjectError(f"cannot be read: {type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def _skipped(files: SubjectFiles, error: SubjectError) -> Outcome:
+    unknown = error.values if isinstance(error, UnknownLabelError) else ()
+    return Outcome(files.subject, reason=str(error), unknown_labels=unknown)
+
+
+def _read(
+    layout: Layout, files: SubjectFiles
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray, list[str]]:
+    """Return a subject's images with their background at 0, its labels, these backgrounds, its affine and notes."""
     images, labels, affine = read_subject(files, layout)
-    images, labels, brain, affine = to_box(
-        images, labels, affine, layout, float(preparation.spacing), preparation.shape
+    outsides, notes = [], []
+    for modality, image in zip(layout.modalities, images, strict=True):
+        background = find_background(image)
+        image -= np.float32(background.level)
+        image[background.outside] = 0
+        outsides.append(background.outside)
+        if background.found:
+            notes.append(f"background of {modality}: {background.found}")
+    return images, labels, outsides, affine, notes
+
+
+def _boxed(layout: Layout, preparation: Preparation, files: SubjectFiles) -> _Boxed:
+    """Bring a subject into the box; SubjectError if it is not sound."""
+    images, labels, outsides, affine, notes = _read(layout, files)
+    brain, num_outside = brain_of(outsides, labels)
+    if num_outside:
+        notes.append(f"{num_outside} labelled voxels lie outside what the images show; they are kept")
+    scores, boxed_labels, boxed_brain, affine = to_box(
+        images, labels, brain, affine, layout, preparation.voxel, preparation.shape
     )
-    return z_scores(images, brain, layout.modalities), labels, brain, affine
+    lost = sorted(set(np.unique(labels).tolist()) - set(np.unique(boxed_labels).tolist()))
+    if lost:
+        voxels = ", ".join(f"{value} ({np.count_nonzero(labels == value)})" for value in lost)
+        notes.append(f"label values whose few voxels are lost at the new voxel size: {voxels}")
+    return _Boxed(z_scores(scores, boxed_brain, layout.modalities), boxed_labels, boxed_brain, affine, tuple(notes))
 
 
-def _is_current(target: Path, files: SubjectFiles) -> bool:
-    """Tell whether a subject has been prepared from just these files."""
-    record = target / "sources.json"
-    return record.is_file() and read_json(record) == _hashes(files)
+def _notes_of(target: Path, hashes: dict[str, str]) -> list[str] | None:
+    """Return the notes of a subject that has been prepared from just these files, None if it has not."""
+    record = target / _SOURCES
+    kept = read_json(record) if record.is_file() else {}
+    return list(kept["notes"]) if kept.get("files") == hashes else None
 
 
 def _hashes(files: SubjectFiles) -> dict[str, str]:

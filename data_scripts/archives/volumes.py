@@ -2,22 +2,43 @@
 
 import gzip
 import zlib
+from itertools import product
 from pathlib import Path
 from typing import cast
 
 import nibabel
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import inv_ornt_aff
 from nibabel.spatialimages import SpatialImage
 
 from data_scripts.archives.layout import Layout, SubjectFiles
 
-# headers are float32 and tools round: positions within a hundredth of a mm are the same
-AFFINE_TOLERANCE_MM = 1e-2
+# headers are float32 and tools round: voxels that lie this near, in parts of a voxel's smallest side, are the same
+PLACE_TOLERANCE = 0.1
+# tools store whole labels as scaled integers or floats: a value this near to a whole number is that number
+_WHOLE_TOLERANCE = 1e-2
+# sums of squares must stay within float32, and within float64 over all voxels
+_LARGEST = 1e18
 
 
 class SubjectError(ValueError):
     """A subject whose files are missing, damaged or at odds with each other."""
+
+
+class UnknownLabelError(SubjectError):
+    """A subject whose labels hold values that the layout does not know: damage, or another release of the data.
+
+    Args:
+        values: these values.
+        layout: which does not know them.
+    """
+
+    def __init__(self, values: tuple[int, ...], layout: Layout) -> None:
+        allowed = ", ".join(str(value) for value in layout.label_table)
+        super().__init__(f"unknown label value {values[0]} ({len(values)} unknown); known are {allowed}")
+        self.values = values
 
 
 def files_of(path: Path) -> list[Path]:
@@ -43,12 +64,13 @@ def read_subject(files: SubjectFiles, layout: Layout) -> tuple[np.ndarray, np.nd
 
     Returns:
         Images float32 [C, X, Y, Z] in the order of the layout's modalities, labels uint8 [X, Y, Z], and the affine from
-        voxels to mm.
+        voxels to mm. Axes run as near to the right, the front and the top as the affine lets them.
 
     Raises:
-        SubjectError: if a file is missing, truncated or unreadable, or a link that leads out of the archive; a shape or
-            an affine differs within the subject; an image holds NaN or infinity, or nothing but zeros; or a label value
-            is unknown.
+        SubjectError: if a file is missing, truncated or unreadable, or a link that leads out of the archive; a header
+            tells no orientation where the layout needs one; volumes differ in shape, or lie ``PLACE_TOLERANCE`` of a
+            voxel or more apart; an image holds colours, NaN, infinity or nothing but one value; or a label value is
+            unknown or not whole.
     """
     check_files(files)
     volumes = {name: _read_volume(path, layout.orientation_in_header) for name, path in _single(files).items()}
@@ -58,12 +80,20 @@ def read_subject(files: SubjectFiles, layout: Layout) -> tuple[np.ndarray, np.nd
     for name, (voxels, other) in volumes.items():
         if voxels.shape != first.shape:
             raise SubjectError(f"wrong shape: {name} has {voxels.shape}, {reference} has {first.shape}; all must agree")
-        if not np.allclose(other, affine, atol=AFFINE_TOLERANCE_MM):
-            raise SubjectError(f"affine of {name} differs from that of {reference}")
-    for name in files.images:
-        _check_image(name, volumes[name][0])
-    images = np.stack([volumes[name][0] for name in layout.modalities]).astype(np.float32)
+        distance, limit = _distance(other, affine, first.shape), PLACE_TOLERANCE * voxel_sizes(affine).min()
+        if distance >= limit:
+            raise SubjectError(
+                f"affine of {name} differs from that of {reference}: corners of the volumes lie {distance:.3g} mm "
+                f"apart, and less than {limit:.3g} mm is allowed"
+            )
+    images = np.stack([_checked_image(name, volumes[name][0]) for name in layout.modalities])
     return images, _checked_labels(volumes["label"][0], layout), affine
+
+
+def _distance(affine: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
+    """Return how far apart, in mm, two affines put the corners of a volume at most."""
+    corners = np.array([[*corner, 1] for corner in product(*((0, length - 1) for length in shape))])
+    return float(np.linalg.norm(corners @ (affine - other).T, axis=1).max())
 
 
 def save_volume(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:
@@ -110,7 +140,7 @@ def _read_channels(
 
 
 def _read_file(path: Path, orientation_in_header: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Read a file of any number of axes, and the affine of its first three."""
+    """Read a file of any number of axes and the affine of its first three, turned as near to RAS as it goes."""
     try:
         if path.name.endswith(".gz"):
             # decompressing the whole file checks its length and checksum, which reading the voxels alone does not
@@ -122,23 +152,61 @@ def _read_file(path: Path, orientation_in_header: bool) -> tuple[np.ndarray, np.
         # the reason goes into the manifest: one line, without this machine's folders
         reason = " ".join(str(error).replace(f"{path.parent}/", "").split())
         raise SubjectError(f"truncated or unreadable file {path.name}: {reason}") from error
+    if not np.issubdtype(voxels.dtype, np.integer) and not np.issubdtype(voxels.dtype, np.floating):
+        held = "colours" if voxels.dtype.names else str(voxels.dtype)
+        raise SubjectError(f"{path.name} holds {held}; one number per voxel is needed")
     zooms = [float(zoom) for zoom in image.header.get_zooms()[:3]]
-    if not all(zoom > 0 for zoom in zooms):
+    if not all(0 < zoom < np.inf for zoom in zooms):
         raise SubjectError(f"voxel size {zooms} of {path.name} is not positive")
-    return voxels, image.affine if orientation_in_header else np.diag([*zooms, 1.0])
+    if not orientation_in_header:
+        return voxels, np.diag([*zooms, 1.0])
+    affine = _checked_affine(path, image)
+    turn = nibabel.io_orientation(affine)
+    return nibabel.apply_orientation(voxels, turn), affine @ inv_ornt_aff(turn, voxels.shape[:3])
 
 
-def _check_image(name: str, voxels: np.ndarray) -> None:
+def _checked_affine(path: Path, image: SpatialImage) -> np.ndarray:
+    """Return the affine of a file; SubjectError if the header does not give it, or what it gives is none."""
+    header = image.header
+    is_nifti = isinstance(header, nibabel.Nifti1Header)
+    if isinstance(header, nibabel.AnalyzeHeader) and not (is_nifti and (header["qform_code"] or header["sform_code"])):
+        why = "both orientation codes of its header are 0" if is_nifti else "a header of Analyze has no place for it"
+        raise SubjectError(
+            f"orientation of {path.name} is unknown, and left and right with it: {why}; write it into the file, or, if "
+            "the axes of all files run to the right, the front and the top, describe them with "
+            "orientation_in_header: false"
+        )
+    affine = np.asarray(image.affine)
+    if not np.isfinite(affine).all():
+        raise SubjectError(f"affine of {path.name} holds NaN or infinity")
+    if not voxel_sizes(affine).all() or np.isclose(np.linalg.det(affine[:3, :3] / voxel_sizes(affine)), 0, atol=1e-3):
+        raise SubjectError(f"affine of {path.name} makes a volume of no thickness: {affine[:3].round(3).tolist()}")
+    return affine
+
+
+def _checked_image(name: str, voxels: np.ndarray) -> np.ndarray:
+    """Return an image as float32."""
     bad = int(np.count_nonzero(~np.isfinite(voxels)))
     if bad:
         raise SubjectError(f"{name} has {bad} voxels that are NaN or infinite")
-    if not voxels.any():
-        raise SubjectError(f"{name} is zero everywhere")
+    low, high = float(voxels.min()), float(voxels.max())
+    if low == high:
+        raise SubjectError(f"{name} is {'zero' if low == 0 else format(low, 'g')} everywhere")
+    if max(-low, high) > _LARGEST:
+        raise SubjectError(f"{name} holds values of up to {max(-low, high):.3g}, beyond {_LARGEST:.3g}")
+    return voxels.astype(np.float32)
 
 
 def _checked_labels(voxels: np.ndarray, layout: Layout) -> np.ndarray:
-    unknown = sorted(set(np.unique(voxels).tolist()) - set(layout.label_table))
+    """Return labels as uint8: whole numbers that the layout knows."""
+    values = np.unique(voxels)
+    if not np.isfinite(values).all():
+        raise SubjectError("label has voxels that are NaN or infinite")
+    whole = np.rint(values)
+    odd = values[np.abs(values - whole) > _WHOLE_TOLERANCE]
+    if odd.size:
+        raise SubjectError(f"label value {odd[0].item()!r} is not whole ({odd.size} such values)")
+    unknown = sorted({int(value) for value in whole} - set(layout.label_table))
     if unknown:
-        allowed = ", ".join(str(value) for value in layout.label_table)
-        raise SubjectError(f"unknown label value {unknown[0]:g} ({len(unknown)} unknown); known are {allowed}")
-    return voxels.astype(np.uint8)
+        raise UnknownLabelError(tuple(unknown), layout)
+    return np.rint(voxels).astype(np.uint8)

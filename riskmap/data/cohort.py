@@ -60,7 +60,9 @@ class Cohort:
         spacing: voxel size in mm along X, Y, Z.
         shape: voxels along X, Y, Z (to the right, the front and the top).
         sites: subject to institution.
-        split: part to subjects; "target_train" is the pool from which each seed draws its training patients.
+        patients: subject, which is one scan, to who was scanned; most data sets have one scan of each patient.
+        split: part to subjects, all scans of a patient in one; "target_train" is the pool from which each seed draws
+            its training patients.
         keeps_volumes: whether volumes stay in memory for the next reader, up to a fixed number of bytes in all.
     """
 
@@ -76,6 +78,7 @@ class Cohort:
     spacing: tuple[float, float, float]
     shape: tuple[int, int, int]
     sites: dict[str, str]
+    patients: dict[str, str]
     split: dict[str, tuple[str, ...]]
     _files: dict[str, dict[str, dict[str, str]]] = field(repr=False)
     keeps_volumes: bool = True
@@ -117,6 +120,9 @@ class Cohort:
             raise CohortError(
                 f"split of {folder} must deal each subject out once, to {', '.join(PARTS)}. {remedy(folder)}"
             )
+        torn = cls._torn(subjects, split)
+        if torn:
+            raise CohortError(f"split of {folder} has scans of {torn} in several parts. {remedy(folder)}")
         return cls(
             folder=folder,
             name=manifest["name"],
@@ -138,9 +144,21 @@ class Cohort:
             spacing=tuple(manifest["spacing"]),
             shape=tuple(manifest["shape"]),
             sites=dict(manifest["sites"]),
+            patients={subject: entry.get("patient", subject) for subject, entry in subjects.items()},
             split={part: tuple(split[part]) for part in PARTS},
             _files={subject: entry["files"] for subject, entry in subjects.items()},
         )
+
+    @staticmethod
+    def _torn(subjects: Any, split: Any) -> str:
+        """Return a patient whose scans lie in several parts, or an empty text."""
+        where: dict[str, str] = {}
+        for part, scans in split.items():
+            for scan in scans:
+                patient = subjects[scan].get("patient", scan)
+                if where.setdefault(patient, part) != part:
+                    return patient
+        return ""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -184,6 +202,18 @@ class Cohort:
             filled = ", ".join(part for part, subjects in self.split.items() if subjects)
             raise CohortError(f"part {name!r} of cohort {self.name} is empty; its subjects are all in {filled}")
         return self.split[name]
+
+    def scans_by_patient(self, part: str) -> dict[str, tuple[str, ...]]:
+        """Return the patients of one part, and the subjects that are scans of each.
+
+        Raises:
+            CohortError: as :meth:`part`.
+        """
+        scans: dict[str, tuple[str, ...]] = {}
+        for subject in self.part(part):
+            patient = self.patients[subject]
+            scans[patient] = (*scans.get(patient, ()), subject)
+        return scans
 
     def image(self, subject: str, modality: str) -> np.ndarray:
         """Return one sequence, of mean 0 and standard deviation 1 in the brain and exactly 0 outside.

@@ -131,7 +131,13 @@ class ComparedRuns:
 
     def patients(self) -> pd.DataFrame:
         """Return who is in the training set of each seed; fewer patients are the first of more."""
-        drawn = {f"seed {seed}": choose_patients(self.cohort, max(self.shots), seed) for seed in self.seeds}
+        of_scan = self.cohort.patients
+        drawn = {
+            f"seed {seed}": list(
+                dict.fromkeys(of_scan[scan] for scan in choose_patients(self.cohort, max(self.shots), seed))
+            )
+            for seed in self.seeds
+        }
         return pd.DataFrame(drawn, index=[f"patient {number + 1}" for number in range(max(self.shots))]).T
 
     def map(self, seed: int | None = None) -> SourceMap:

@@ -30,6 +30,12 @@ def _knob(
     return Field(description=help_text, json_schema_extra=known or None, **limits)
 
 
+def _three_or_none(lengths: list[float]) -> list[float]:
+    if len(lengths) not in (0, 3):
+        raise ValueError(f"must hold three lengths, or none, got {len(lengths)}")
+    return lengths
+
+
 def _spelled_task(text: str) -> str:
     Task.parse(text)
     return text
@@ -69,8 +75,12 @@ OwnFolder = Annotated[
     str, _knob("your folder of NIfTI files with its dataset.yaml; empty: that of the cohort", reads="folder")
 ]  # fmt: skip
 ScanFolder = Annotated[str, _knob("a real patient to look at, if there", reads="folder")]
+Length = Annotated[float, Field(gt=0)]
 Spacing = Annotated[float, _knob("voxel size to prepare at, in mm", "mm", gt=0, le=20)]
-Box = Annotated[list[float], _knob("size of the prepared volumes in mm", "mm", min_length=3, max_length=3)]
+Box = Annotated[
+    list[Length], _knob("size of the prepared volumes in mm; empty: found from the patients", "mm"),
+    AfterValidator(_three_or_none),
+]  # fmt: skip
 CohortName = Annotated[str, _knob("a default cohort, or a prepared folder below data_dir", min_length=1)]
 DataFolder = Annotated[str, _knob("below the project's root, or absolute", min_length=1)]
 OutFolder = Annotated[str, _knob("below the project's root, or absolute", min_length=1)]

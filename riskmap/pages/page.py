@@ -218,7 +218,7 @@ def check_pool(cohort: Cohort, name: str, shots: int) -> None:
     Raises:
         ValueError: it has fewer, or none.
     """
-    pool = len(cohort.part("target_train"))
+    pool = len(cohort.scans_by_patient("target_train"))
     if shots > pool:
         raise ValueError(
             f"{name} must be at most {pool}, the target training patients of {cohort.name}, got {shots}; the nearest "

@@ -162,7 +162,7 @@ class YourOwnData(Repeated, OnPair):
 
     folder: OwnFolder = ""
     spacing: Spacing = 2.0
-    box: Box = [192.0, 224.0, 176.0]
+    box: Box = []
     seeds: Seeds = [0]
     arms: Arms = ["scratch", "fine_tune", "class_balanced", "risk_map_paper"]
     shots: Shots = 3
@@ -190,7 +190,9 @@ class YourOwnData(Repeated, OnPair):
         return None if self.folder else super()._cohort(parameter)
 
     def slice_sides(self) -> list[tuple[int, int]]:
-        """Return them by box and voxel size."""
+        """Return them by box and voxel size; nothing where the box is left to the patients."""
+        if not self.box:
+            return []
         # what is no whole number of voxels is refused where the page prepares its patients, with the nearest
         x, y = (round(length / self.spacing) for length in self.box[:2])
         return [(x, y)] if min(x, y) > 0 else []

@@ -47,14 +47,17 @@ class Made:
 def choose_patients(cohort: Cohort, shots: int, seed: int) -> tuple[str, ...]:
     """Draw the target training patients of a seed from the pool; fewer shots are always a subset of more.
 
+    Returns:
+        All scans of the patients that are drawn: most data sets have one of each.
+
     Raises:
         ValueError: more shots than patients in the pool.
     """
-    pool = cohort.part("target_train")
+    pool = list(cohort.scans_by_patient("target_train").values())
     if shots > len(pool):
         raise ValueError(f"shots={shots}, but the cohort's target_train pool holds {len(pool)} patients")
     order = np.random.default_rng(seed).permutation(len(pool))
-    return tuple(pool[index] for index in order[:shots])
+    return tuple(scan for index in order[:shots] for scan in pool[index])
 
 
 def make_source(spec: SourceSpec, cohort: Cohort, checkpoint: Path, progress: bool) -> Made:
