@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from data_scripts.archives.json_layout import DATASET_FILE, find_dataset, json_layout
+from data_scripts.archives.layout import Layout
 from data_scripts.archives.layouts import LAYOUTS, choose_layout
 from data_scripts.archives.own_layout import DESCRIPTION_FILE, own_layout, read_description
 from data_scripts.archives.preparation import DEFAULT_SPLIT, NATIVE, Preparation
@@ -29,6 +31,7 @@ def prepare_command(
     out: str | None = None,
     download: Download | None = None,
     described: bool = False,
+    parents: Sequence[argparse.ArgumentParser] = (),
 ) -> int:
     """Prepare an archive from the command line and return the exit status.
 
@@ -41,9 +44,12 @@ def prepare_command(
         layouts: names in ``LAYOUTS`` that it accepts.
         out: the default folder of the prepared form; None: it must be named.
         download: fetches the archive into the folder that it is given and returns its path; None: no such option.
-        described: the archive is one of the reader's own, described by a YAML file.
+        described: the archive tells itself what it holds, in a ``dataset.yaml`` or a ``dataset.json``.
+        parents: options of the script's own.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, parents=list(parents)
+    )
     # what stands for an option that this script does not have
     parser.set_defaults(download=False, describe=None, layout="auto")
     _add_places(parser, out, fetches=download is not None, described=described)
@@ -57,10 +63,7 @@ def prepare_command(
 
     def work() -> int:
         archive = _archive(options, download)
-        if described:
-            layout = own_layout(read_description(options.describe or archive / DESCRIPTION_FILE))
-        else:
-            layout = choose_layout(archive, options.layout, layouts)
+        layout = _described(archive, options.describe) if described else choose_layout(archive, options.layout, layouts)
         choices = {choice.name: getattr(options, choice.name) for choice in fields(Preparation)}
         if len(options.spacing) == 1:
             (choices["spacing"],) = options.spacing
@@ -86,7 +89,11 @@ def _add_places(parser: argparse.ArgumentParser, out: str | None, *, fetches: bo
         "--unpack-to", type=Path, default=ARCHIVES, help="folder below which a packed or fetched archive is unpacked"
     )
     if described:
-        parser.add_argument("--describe", type=Path, help=f"YAML file; ARCHIVE/{DESCRIPTION_FILE} if left out")
+        parser.add_argument(
+            "--describe",
+            type=Path,
+            help=f"YAML file; if left out ARCHIVE/{DESCRIPTION_FILE}, or the {DATASET_FILE} of nnU-Net's raw folders",
+        )
 
 
 def _add_choices(parser: argparse.ArgumentParser) -> None:
@@ -147,6 +154,15 @@ def _archive(options: argparse.Namespace, download: Download | None) -> Path:
             raise ValueError("--dry-run writes nothing, so it cannot download; give --archive FOLDER")
         archive = download(options.unpack_to)
     return unpack_archive(archive, options.unpack_to, options.dry_run)
+
+
+def _described(archive: Path, description: Path | None) -> Layout:
+    """Return the layout that a YAML file describes, or the ``dataset.json`` of nnU-Net and the Decathlon."""
+    if description is None and not (archive / DESCRIPTION_FILE).is_file():
+        dataset = find_dataset(archive)
+        if dataset is not None:
+            return json_layout(dataset)
+    return own_layout(read_description(description or archive / DESCRIPTION_FILE))
 
 
 def _tell(terms: str) -> None:

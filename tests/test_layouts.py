@@ -13,20 +13,20 @@ import pytest
 from conftest import TINY_BOX, TINY_SPACING
 from monai.apps import DecathlonDataset
 
-from data_scripts import prepare_fets2021, prepare_iseg2019, prepare_msd_brain_tumour
+from data_scripts import prepare_fets2021, prepare_iseg2019, prepare_msd
 from data_scripts.archives.glioma_layouts import read_partitioning
 from data_scripts.archives.layouts import LAYOUTS, detect_layout, title_of_iseg
 from data_scripts.archives.prepare import prepare
 from data_scripts.archives.unpack import UnpackError, unpack_archive
 from data_scripts.archives.volumes import SubjectError, read_subject
-from data_scripts.prepare_msd_brain_tumour import TASK
+from data_scripts.prepare_msd import GLIOMA as TASK
 from riskmap.data.cohort import Cohort, CohortError
 from riskmap.project.files import read_json
 
 ARGUMENTS = {"spacing": TINY_SPACING, "box": TINY_BOX, "jobs": 1}
 OPTIONS = ["--spacing", "4", "--box", "192", "224", "192", "--jobs", "1"]
 GLIOMA = ("fets2021", "fets2022", "brats2020", "brats2021", "brats2023", "msd")
-SCRIPTS = {"msd": prepare_msd_brain_tumour.main}
+SCRIPTS = {"msd": prepare_msd.main}
 
 
 @pytest.mark.parametrize("name", GLIOMA)
@@ -380,11 +380,11 @@ def test_download_takes_address_and_hash_from_monai(tiny_archive, tmp_path, monk
         filepath.parent.mkdir(parents=True, exist_ok=True)
         packed(archives.msd(tiny_archive, tmp_path / "Task01_BrainTumour"), filepath)
 
-    monkeypatch.setattr(prepare_msd_brain_tumour, "download_url", fetch)
+    monkeypatch.setattr(prepare_msd, "download_url", fetch)
     command = ["--download", "--unpack-to", str(tmp_path / "archives"), "--out", str(tmp_path / "out"), *OPTIONS]
-    assert prepare_msd_brain_tumour.main([*command, "--dry-run"]) == 2
+    assert prepare_msd.main([*command, "--dry-run"]) == 2
     assert not calls
-    assert prepare_msd_brain_tumour.main(command) == 0
+    assert prepare_msd.main(command) == 0
     ((url, checksum, kind),) = calls
     assert url.endswith("/Task01_BrainTumour.tar")
     assert (len(checksum), kind) == (32, "md5")
@@ -398,8 +398,8 @@ def test_a_download_that_fails_is_named(tmp_path, monkeypatch, capsys):
         raise RuntimeError("md5 hash check of downloaded file failed")
 
     for fetch, message in ((fail, "could not be fetched: md5 hash check"), (lambda *_, **__: None, "not be written")):
-        monkeypatch.setattr(prepare_msd_brain_tumour, "download_url", fetch)
-        assert prepare_msd_brain_tumour.main(command) == 2
+        monkeypatch.setattr(prepare_msd, "download_url", fetch)
+        assert prepare_msd.main(command) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -422,7 +422,7 @@ def test_a_download_is_compared_with_the_hash_and_fetched_once(tiny_archive, tmp
     fetched = serve(monkeypatch, content)
     folder = tmp_path / "archives"
     command = ["--download", "--unpack-to", str(folder), "--out", str(tmp_path / "out"), *OPTIONS]
-    assert prepare_msd_brain_tumour.main(command) == 2
+    assert prepare_msd.main(command) == 2
     told = capsys.readouterr().err
     assert "Task01_BrainTumour could not be fetched: md5 hash check of downloaded file failed" in told
     assert DecathlonDataset.md5[TASK] in told
@@ -430,7 +430,7 @@ def test_a_download_is_compared_with_the_hash_and_fetched_once(tiny_archive, tmp
     assert not (tmp_path / "out").exists()
     monkeypatch.setitem(DecathlonDataset.md5, TASK, hashlib.md5(content).hexdigest())
     for _ in range(2):
-        assert prepare_msd_brain_tumour.main(command) == 0
+        assert prepare_msd.main(command) == 0
     assert fetched == [DecathlonDataset.resource[TASK]] * 2
     assert len(Cohort.open(tmp_path / "out").subjects) == 5
 
@@ -440,7 +440,7 @@ def test_a_damaged_earlier_download_is_named(tmp_path, monkeypatch, capsys):
     path = tmp_path / f"{TASK}.tar"
     path.write_bytes(b"half a tar")
     command = ["--download", "--unpack-to", str(tmp_path), "--out", str(tmp_path / "out")]
-    assert prepare_msd_brain_tumour.main(command) == 2
+    assert prepare_msd.main(command) == 2
     told = capsys.readouterr().err
     assert "md5 hash check of existing file failed" in told
     assert f"delete {path}" in told

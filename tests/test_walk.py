@@ -34,7 +34,7 @@ LEAST = {
 }
 GLIOMA = ("fets2021", "fets2022", "brats2020", "brats2021", "brats2023", "msd")
 INFANTS = ("iseg2019", "iseg2017")
-SCRIPTS = {"msd": "prepare_msd_brain_tumour"} | dict.fromkeys(INFANTS, "prepare_iseg2019")
+SCRIPTS = {"msd": "prepare_msd"} | dict.fromkeys(INFANTS, "prepare_iseg2019")
 SCRIPTS |= {name: "prepare_fets2021" for name in GLIOMA if name not in SCRIPTS}
 # each script once as a reader calls it; the others need not load everything again
 IN_A_PROCESS = ("fets2021", "msd", "iseg2019")

@@ -17,7 +17,8 @@ class SubjectFiles:
     Args:
         archive: the folder that none of the files may lead out of.
         subject: name.
-        images: modality to file; several may share one file of four axes.
+        images: modality to file; several may share one file of four axes. A name with ``*`` stands for a picture per
+            slice, and three modalities for its colours.
         label: the file of the labels.
         site: institution, "unknown" where no table tells it.
         channels: modality to its place along the fourth axis; empty: one file per modality.
@@ -53,6 +54,7 @@ class Layout:
         fingerprint: tells layouts apart that were read from a description; empty for those that are known by name.
         title_of: names the data set of an archive where several share the layout.
         passed_over: says which files of an archive were probably meant, and are not read.
+        stand_in: the sequence of which a copy stands for one that a patient lacks; empty: nothing stands in.
         box: size in mm of the prepared volumes unless another is asked for; None: as large as the brains need.
     """
 
@@ -68,6 +70,7 @@ class Layout:
     fingerprint: str = ""
     title_of: Callable[[Path], str] | None = None
     passed_over: Callable[[Path], list[str]] | None = None
+    stand_in: str = ""
     box: tuple[float, float, float] | None = None
 
 

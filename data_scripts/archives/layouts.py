@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data_scripts.archives.glioma_layouts import GLIOMA_LAYOUTS, MSD_LAYOUTS
 from data_scripts.archives.layout import BRAIN_BOX, Layout, SubjectFiles, matching
+from data_scripts.archives.lgg_layout import LGG_LAYOUTS
 from riskmap.project.folders import PARAMETERS_FILE
 
 ISEG_MODALITIES = ("T1", "T2")
@@ -109,4 +110,5 @@ LAYOUTS: dict[str, Layout] = {
         box=BRAIN_BOX,
     ),
     **MSD_LAYOUTS,
+    **LGG_LAYOUTS,
 }

@@ -71,7 +71,7 @@ class Description(BaseModel):
             spelled = Task.parse(f"{modality}:X").modality
             if spelled != modality:
                 raise ValueError(f"modality {modality!r} must be written {spelled!r}")
-            _check_name("modality", modality)
+            check_name("modality", modality)
         for target, classes in self.targets.items():
             self._check_target(target, classes)
         if self.label_values.get(0) != "background" or not all(0 <= value <= 255 for value in self.label_values):
@@ -86,7 +86,7 @@ class Description(BaseModel):
     def _check_target(self, target: str, classes: dict[str, list[int]]) -> None:
         if target != target.upper():
             raise ValueError(f"target {target!r} must be written {target.upper()!r}")
-        _check_name("target", target)
+        check_name("target", target)
         values = [value for of_class in classes.values() for value in of_class]
         unknown = sorted(set(values) - (set(self.label_values) - {0}))
         if unknown:
@@ -96,7 +96,8 @@ class Description(BaseModel):
             raise ValueError(f"target {target} needs at least one class, each with label values of its own")
 
 
-def _check_name(kind: str, name: str) -> None:
+def check_name(kind: str, name: str) -> None:
+    """Raise ValueError unless the prepared form can store a modality or a target under this name."""
     if not _NAME.fullmatch(name):
         raise ValueError(
             f"{kind} {name!r} must consist of letters, digits and . _ + -, and begin with one of the first"
@@ -124,7 +125,10 @@ def read_description(path: str | Path) -> Description:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path} is missing; it describes the folder (see notebooks/own_data.yaml)")
+        raise ValueError(
+            f"{path} is missing; it describes the folder (see notebooks/own_data.yaml), unless a dataset.json of "
+            "nnU-Net's raw layout does"
+        )
     return read_yaml(path, Description)
 
 
@@ -164,7 +168,7 @@ def _find_described(archive: Path, description: Description) -> list[SubjectFile
             pattern of patients does not fit a subject.
     """
     listing = _listing(archive, description)
-    found = listing.found()
+    found = sorted(listing.found(), key=lambda scan: by_number(scan.name))
     if not found:
         raise ValueError(listing.nothing_found())
     names = [scan.name for scan in found]
@@ -180,7 +184,7 @@ def _find_described(archive: Path, description: Description) -> list[SubjectFile
             site=sites.get(scan.name, "unknown"),
             patient=patients.get(scan.name, scan.subject if scan.session else ""),
         )
-        for scan in sorted(found, key=lambda scan: by_number(scan.name))
+        for scan in found
     ]
 
 

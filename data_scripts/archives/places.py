@@ -88,7 +88,7 @@ class Listing:
     @cached_property
     def _files(self) -> list[tuple[str, Path]]:
         """The volumes below the folder, with their places in it."""
-        paths = matching(self.archive, rf".*{_VOLUME}")
+        paths = matching(self.archive, rf"(?i).*{_VOLUME}")
         return [(path.relative_to(self.archive).as_posix(), path) for path in paths if not path.is_dir()]
 
     @cached_property

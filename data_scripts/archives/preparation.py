@@ -89,7 +89,9 @@ class Preparation:
         # headers are float32: a micrometre is less than they mean
         native = tuple(np.median(voxels, axis=0).round(3).tolist())
         voxel = native if self.spacing == NATIVE else self.voxel
-        return replace(self, spacing=voxel, box=self.box or box_around(brains, voxel))
+        # what is not resampled keeps its size to the voxel
+        margin = 0.0 if np.allclose(voxels, voxel, rtol=0, atol=1e-3) else 1.0
+        return replace(self, spacing=voxel, box=self.box or box_around(brains, voxel, margin))
 
     def parameters(self, layout: Layout) -> dict[str, Any]:
         """Return what a prepared folder remembers of its making, as JSON: a call that differs in it is refused."""

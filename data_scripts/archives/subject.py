@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,7 @@ def _read(
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray, list[str]]:
     """Return a subject's images with their background at 0, its labels, these backgrounds, its affine and notes."""
     images, labels, affine = read_subject(files, layout)
-    outsides, notes = [], []
+    outsides, notes = [], _doubts(layout, files, images)
     for modality, image in zip(layout.modalities, images, strict=True):
         background = find_background(image)
         image -= np.float32(background.level)
@@ -149,6 +150,17 @@ def _read(
         if background.found:
             notes.append(f"background of {modality}: {background.found}")
     return images, labels, outsides, affine, notes
+
+
+def _doubts(layout: Layout, files: SubjectFiles, images: np.ndarray) -> list[str]:
+    """Say what of a subject's images the reader should look at."""
+    doubts = []
+    if "*" in files.label.name:
+        doubts.append("pictures tell no voxel size: each counts as 1 mm, so that distances in mm mean nothing")
+    for (name, image), (other, another) in combinations(zip(layout.modalities, images, strict=True), 2):
+        if np.array_equal(image, another):
+            doubts.append(f"{name} and {other} are the same image, voxel by voxel")
+    return doubts
 
 
 def _boxed(layout: Layout, preparation: Preparation, files: SubjectFiles) -> _Boxed:

@@ -14,6 +14,7 @@ from nibabel.orientations import inv_ornt_aff
 from nibabel.spatialimages import SpatialImage
 
 from data_scripts.archives.layout import Layout, SubjectFiles
+from data_scripts.archives.stacks import read_stack, slices_of
 
 # headers are float32 and tools round: voxels that lie this near, in parts of a voxel's smallest side, are the same
 PLACE_TOLERANCE = 0.1
@@ -42,7 +43,9 @@ class UnknownLabelError(SubjectError):
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the files that hold a volume: an Analyze header comes with its voxels."""
+    """Return the files that hold a volume: an Analyze header comes with its voxels, a stack has one per slice."""
+    if "*" in path.name:
+        return slices_of(path) or [path]
     return [path, path.with_suffix(".img")] if path.suffix == ".hdr" else [path]
 
 
@@ -86,8 +89,16 @@ def read_subject(files: SubjectFiles, layout: Layout) -> tuple[np.ndarray, np.nd
                 f"affine of {name} differs from that of {reference}: corners of the volumes lie {distance:.3g} mm "
                 f"apart, and less than {limit:.3g} mm is allowed"
             )
+    _refuse_stand_ins(volumes, layout)
     images = np.stack([_checked_image(name, volumes[name][0]) for name in layout.modalities])
     return images, _checked_labels(volumes["label"][0], layout), affine
+
+
+def _refuse_stand_ins(volumes: dict[str, tuple[np.ndarray, np.ndarray]], layout: Layout) -> None:
+    """Raise SubjectError if a sequence is the copy of another that stands for one the patient lacks."""
+    for name in layout.modalities if layout.stand_in else ():
+        if name != layout.stand_in and np.array_equal(volumes[name][0], volumes[layout.stand_in][0]):
+            raise SubjectError(f"missing modality {name}: a copy of {layout.stand_in} stands in for it")
 
 
 def _distance(affine: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
@@ -141,6 +152,9 @@ def _read_channels(
 
 def _read_file(path: Path, orientation_in_header: bool) -> tuple[np.ndarray, np.ndarray]:
     """Read a file of any number of axes and the affine of its first three, turned as near to RAS as it goes."""
+    if "*" in path.name:
+        # pictures tell neither voxel size nor orientation
+        return _read_pictures(path), np.eye(4)
     try:
         if path.name.endswith(".gz"):
             # decompressing the whole file checks its length and checksum, which reading the voxels alone does not
@@ -163,6 +177,13 @@ def _read_file(path: Path, orientation_in_header: bool) -> tuple[np.ndarray, np.
     affine = _checked_affine(path, image)
     turn = nibabel.io_orientation(affine)
     return nibabel.apply_orientation(voxels, turn), affine @ inv_ornt_aff(turn, voxels.shape[:3])
+
+
+def _read_pictures(path: Path) -> np.ndarray:
+    try:
+        return read_stack(files_of(path))
+    except (OSError, ValueError) as error:
+        raise SubjectError(f"{path.name}: {str(error).replace(f'{path.parent}/', '')}") from error
 
 
 def _checked_affine(path: Path, image: SpatialImage) -> np.ndarray:
