@@ -96,6 +96,16 @@ def brats2023(archive: Path, out: Path, count: int = 6) -> Path:
     )
 
 
+def brats2024(archive: Path, out: Path, count: int = 6) -> Path:
+    """BraTS 2024: scans after treatment, counted from 100, with a resection cavity in every second."""
+    in_folders(archive, out, count, "BraTS-GLI-{:05d}-100".format, separator="-", names=FROM_2023, table={4: 3})
+    for index in range(1, count + 1, 2):
+        name = f"BraTS-GLI-{index:05d}-100"
+        path = out / name / f"{name}-seg.nii.gz"
+        rewrite(path, path, {1: 4})
+    return out
+
+
 def msd(archive: Path, out: Path, count: int = 5, dataset: dict | None = None) -> Path:
     """MSD Task 1: one file of four axes per case, its own order of labels, and Apple's files."""
     for folder in ("imagesTr", "labelsTr", "imagesTs"):

@@ -82,6 +82,31 @@ def test_enhancing_tumour_is_3_from_2023_on_and_4_before(tiny_archive, tmp_path)
         read_subject(first, LAYOUTS["brats2023"])
 
 
+def test_brats_2024_is_known_by_its_scans_after_treatment_and_keeps_the_cavity(tiny_archive, tmp_path):
+    archive = archives.brats2024(tiny_archive, tmp_path / "archive")
+    assert detect_layout(archive) == "brats2024"
+    assert prepare_fets2021.main(["--archive", str(archive), "--out", str(tmp_path / "out"), "--strict", *OPTIONS]) == 0
+    cohort = Cohort.open(tmp_path / "out")
+    assert cohort.title == "BraTS 2024"
+    assert "arXiv:2405.18368" in cohort.citation
+    assert len(cohort.subjects) == 6
+    first = cohort.raw_labels("BraTS-GLI-00001-100")
+    assert np.array_equal(cohort.labels("BraTS-GLI-00001-100", "RC") > 0, first == 4)
+    assert (first == 4).any()
+    assert not cohort.labels("BraTS-GLI-00001-100", "WT")[first == 4].any(), "a cavity is no tumour"
+
+
+def test_a_release_that_is_read_as_an_older_one_is_refused_as_a_whole(tiny_archive, tmp_path, capsys):
+    archive = archives.brats2024(tiny_archive, tmp_path / "archive")
+    for folder in sorted(archive.iterdir()):
+        for path in sorted(folder.iterdir()):
+            path.rename(path.with_name(path.name.replace("-100-", "-000-")))
+        folder.rename(folder.with_name(folder.name.replace("-100", "-000")))
+    assert prepare_fets2021.main(["--archive", str(archive), "--out", str(tmp_path / "out"), *OPTIONS]) == 2
+    assert "label value 4 is in 3 of 6 subjects, and BraTS 2023 does not know it" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
 def test_scans_of_one_patient_stay_in_one_part(tiny_archive, tmp_path):
     archive = archives.brats2023(tiny_archive, tmp_path / "archive")
     for seed in range(3):
