@@ -107,6 +107,16 @@ def test_a_release_that_is_read_as_an_older_one_is_refused_as_a_whole(tiny_archi
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+def test_a_folder_whose_name_is_misspelled_is_named(tiny_archive, tmp_path, capsys):
+    archive = archives.fets2021(tiny_archive, tmp_path / "archive")
+    (archive / "FeTS21_Training_002").rename(archive / "FeTS21_Training_002 (copy)")
+    assert (
+        prepare_fets2021.main(["--archive", str(archive), "--out", str(tmp_path / "out"), "--unsplit", *OPTIONS]) == 0
+    )
+    told = capsys.readouterr().err
+    assert "1 folders hold volumes and are no subject of this layout: FeTS21_Training_002 (copy)" in told
+
+
 def test_scans_of_one_patient_stay_in_one_part(tiny_archive, tmp_path):
     archive = archives.brats2023(tiny_archive, tmp_path / "archive")
     for seed in range(3):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# what volumes are called by programs of the field, read here or not
+VOLUME = r"(?i).*\.(?:nii|hdr|img|mgz|mgh|mha|mhd|nrrd|nhdr)(?:\.gz)?"
 # millimetres that hold an adult's brain
 BRAIN_BOX = (192.0, 224.0, 176.0)
 

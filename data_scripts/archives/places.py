@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from data_scripts.archives.layout import matching
+from data_scripts.archives.layout import VOLUME, matching
 
 SUBJECT, SESSION = "{subject}", "{session}"
 SUFFIXES = (".nii", ".nii.gz", ".hdr")
-# what volumes are called by programs of the field, read here or not
-_VOLUME = r"\.(?:nii|hdr|img|mgz|mgh|mha|mhd|nrrd|nhdr)(?:\.gz)?"
 _SHOWN = 10
 
 
@@ -88,7 +86,7 @@ class Listing:
     @cached_property
     def _files(self) -> list[tuple[str, Path]]:
         """The volumes below the folder, with their places in it."""
-        paths = matching(self.archive, rf"(?i).*{_VOLUME}")
+        paths = matching(self.archive, VOLUME)
         return [(path.relative_to(self.archive).as_posix(), path) for path in paths if not path.is_dir()]
 
     @cached_property
@@ -123,7 +121,7 @@ def _fit(place: str, name: str, *, loosely: bool = False) -> Scan | None:
         named.add(key)
     suffix = r"\.hdr" if place.endswith(".hdr") else r"\.nii(?:\.gz)?"
     if loosely:
-        pattern, suffix = rf"(?:.*/)?{pattern}", _VOLUME
+        pattern, suffix = rf"(?:.*/)?{pattern}", VOLUME.removeprefix("(?i).*")
     match = re.fullmatch(pattern + suffix, name, re.IGNORECASE if loosely else 0)
     return Scan(**match.groupdict()) if match else None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_scripts.archives.geometry import box_around
-from data_scripts.archives.layout import Layout, SubjectFiles
+from data_scripts.archives.layout import VOLUME, Layout, SubjectFiles, matching
 from data_scripts.archives.layouts import choose_layout
 from data_scripts.archives.preparation import NATIVE, Preparation
 from data_scripts.archives.subject import Outcome, check_subject, measure_subject, prepare_subject
@@ -83,7 +83,7 @@ def prepare(
         **_describe_volumes(layout, preparation),
         **_describe_subjects(chosen, outcomes, layout, preparation),
         "left_out": [files.subject for files in found if files.is_test],
-        "passed_over": layout.passed_over(archive) if layout.passed_over else [],
+        "passed_over": layout.passed_over(archive) if layout.passed_over else _elsewhere(archive, found),
     }
     if not dry_run:
         write_json(out / "manifest.json", manifest)
@@ -105,6 +105,16 @@ def _find(archive: Path, layout: Layout) -> list[SubjectFiles]:
     if not found:
         raise ValueError(f"archive {archive} holds no subject in the layout {layout.name}")
     return found
+
+
+def _elsewhere(archive: Path, found: Sequence[SubjectFiles]) -> list[str]:
+    """Say which folders hold volumes and belong to no subject that was found: their names may be misspelled."""
+    known = {path.parent for files in found for path in (*files.images.values(), files.label)}
+    others = sorted({path.parent for path in matching(archive, VOLUME)} - known)
+    if not others:
+        return []
+    names = ", ".join(folder.relative_to(archive).as_posix() for folder in others[:10])
+    return [f"{len(others)} folders hold volumes and are no subject of this layout: {names}"]
 
 
 def _fitted(preparation: Preparation, layout: Layout, chosen: Sequence[SubjectFiles], jobs: int) -> Preparation:
