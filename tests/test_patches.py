@@ -197,6 +197,11 @@ def test_half_of_the_patches_are_centred_on_foreground():
     assert nowhere.batch(0)["label"].shape == (4, 1, 8, 8, 8)
 
 
+@pytest.mark.parametrize(("levels", "size"), [(4, 40), (5, 48), (6, 64)])
+def test_a_patch_that_nobody_asked_for_fits_a_network_of_any_depth(levels, size):
+    assert choose_dimensions(2, (4,) * levels)[1].size == size
+
+
 def test_dimensions_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="spatial_dims must be 2"):
         choose_dimensions(4)
@@ -204,6 +209,8 @@ def test_dimensions_that_do_not_fit_are_named():
         choose_dimensions(3, (4, 8, 8, 8, 8), 40)
     with pytest.raises(ValueError, match="multiple of 8 with 4 levels, got 36; the nearest is 32"):
         choose_dimensions(2, patch_size=36)
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        choose_dimensions(2, patch_size=0)
     with pytest.raises(ValueError, match="size must be at least 1"):
         PatchConfig(size=0)
     with pytest.raises(ValueError, match=r"foreground must be finite and between 0.0 and 1.0, got 1.5"):

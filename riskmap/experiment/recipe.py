@@ -68,8 +68,8 @@ _WHOLE = PatchConfig(size=112, per_step=16)
 FROM_SCRATCH = {
     "chosen": Variant(),
     "whole slices, 16 a step, 200 steps, last weights": Variant(TrainingConfig(200, patches=_WHOLE, averaged=0.0)),
-    "48 pixels, 32 a step, 200 steps": Variant(TrainingConfig(200, patches=PatchConfig(size=48))),
-    "40 pixels, 24 a step": Variant(_cut(size=40, per_step=24)),
+    "48 pixels, 32 a step, 200 steps": Variant(TrainingConfig(200, patches=PatchConfig(size=48, per_step=32))),
+    "32 pixels, 32 a step": Variant(_cut(size=32, per_step=32)),
     "last weights": Variant(replace(_CHOSEN, averaged=0.0)),
     "half on the label": Variant(_cut(foreground=1 / 2)),
     "two thirds on the label": Variant(_cut(foreground=2 / 3)),

@@ -19,7 +19,8 @@ class NetworkFile(BaseModel):
         spatial_dims: 2 for slices, 3 for volumes.
         channels: feature maps per resolution level of the U-Net.
         patch_size: side in pixels of the squares or cubes that images are cut into, a multiple of
-            ``2 ** (levels - 1)``; without it 32 for slices, 48 for volumes.
+            ``2 ** (levels - 1)``; without it 40 for slices, 48 for volumes,
+            or the next such multiple.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)

@@ -41,8 +41,8 @@ class PatchConfig:
     """
 
     spatial_dims: int = 2
-    size: int = 32
-    per_step: int = 32
+    size: int = 40
+    per_step: int = 24
     foreground: float = 1 / 3
 
     def __post_init__(self) -> None:
@@ -76,17 +76,18 @@ def choose_dimensions(
     Args:
         spatial_dims: 2 or 3.
         channels: feature maps per resolution level.
-        patch_size: side of a patch; None: 32 for slices, 48 for volumes.
+        patch_size: side of a patch; None: 40 for slices and 48 for volumes, or the next side that can be halved as
+            often as the network does.
 
     Raises:
         ValueError: ``spatial_dims`` is neither 2 nor 3, or the patch cannot be halved as often as the network does.
 
     >>> choose_dimensions(2)[1].size, choose_dimensions(3)[1].size
-    (32, 48)
+    (40, 48)
     """
     patches = CUBES if spatial_dims == 3 else PatchConfig(spatial_dims)
-    patches = patches if patch_size is None else replace(patches, size=patch_size)
     factor = 2 ** (len(channels) - 1)
+    patches = replace(patches, size=math.ceil(patches.size / factor) * factor if patch_size is None else patch_size)
     if patches.size % factor:
         near = max(round(patches.size / factor), 1) * factor
         raise ValueError(
