@@ -3,7 +3,6 @@
 Usage: python -m data_scripts.prepare_msd_brain_tumour --download
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from monai.apps.utils import download_url
 
 from data_scripts.archives.glioma_layouts import MSD_LAYOUTS
 from data_scripts.command_line import prepare_command
+from riskmap.project.commands import run_command
 
 TASK = "Task01_BrainTumour"
 
@@ -50,4 +50,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)
