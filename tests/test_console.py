@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rooms import modules
 
 from riskmap.project.commands import exit_status
 from riskmap.project.machine import git_revision
 from riskmap.project.paths import PROJECT_ROOT
-from tests.rooms import modules
 
 # prints before, beside and after its work: by itself, by a bar, by another program and by a complaint
 PROGRAM = """
