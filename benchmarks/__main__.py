@@ -5,6 +5,7 @@ import argparse
 import torch
 
 from benchmarks import explorers, leep, loss, memory, patches, sweep
+from riskmap.project.commands import run_command
 
 BENCHMARKS = {
     "explorers": explorers.main,
@@ -30,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -118,7 +118,9 @@ def peak_bytes(process: int | str = "self") -> int:
     """Return the highest resident size of this process so far, on Linux of any process by its number."""
     # on Linux ru_maxrss keeps the parent's peak across fork and exec, so the kernel's own mark is read
     status = Path(f"/proc/{process}/status")
-    if status.exists() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+    if status.exists() and (
+        found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8", errors="replace"))
+    ):
         return 1024 * int(found[1])
     # bytes on macOS, kibibytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -138,7 +140,7 @@ def measure_memory_apart(shape: tuple[int, ...], num_source: int, num_target: in
     """Return ``measure_memory`` of a fresh process."""
     case = json.dumps([shape, num_source, num_target])
     command = [sys.executable, "-m", "benchmarks.leep", "--memory", case, "--threads", str(torch.get_num_threads())]
-    result = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True, timeout=300)
+    result = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, encoding="utf-8", check=True, timeout=300)
     return float(result.stdout)
 
 

@@ -97,7 +97,7 @@ def measure_apart(case: Case) -> dict[str, Any]:
     """Return the megabytes and the seconds of a case in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.memory", "--case", json.dumps(asdict(case))]
     started = time.perf_counter()
-    result = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, timeout=3600)
+    result = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, encoding="utf-8", timeout=3600)
     if result.returncode:
         raise RuntimeError(f"{case} failed:\n{result.stderr}")
     process, worker = json.loads(result.stdout.splitlines()[-1])

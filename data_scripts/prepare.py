@@ -4,10 +4,10 @@ Usage: python -m data_scripts.prepare --archive build/data/archives/fets2021_sim
     --out build/data/prepared/fets2021_simulated
 """
 
-import sys
 from collections.abc import Sequence
 
 from data_scripts.command_line import prepare_command
+from riskmap.project.commands import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,4 +16,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

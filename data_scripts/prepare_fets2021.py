@@ -3,11 +3,11 @@
 Usage: python -m data_scripts.prepare_fets2021 --archive MICCAI_FeTS2021_TrainingData
 """
 
-import sys
 from collections.abc import Sequence
 
 from data_scripts.archives.glioma_layouts import GLIOMA_LAYOUTS
 from data_scripts.command_line import prepare_command
+from riskmap.project.commands import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,4 +21,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -3,10 +3,10 @@
 Usage: python -m data_scripts.prepare_folder --archive FOLDER --out build/data/prepared/mine
 """
 
-import sys
 from collections.abc import Sequence
 
 from data_scripts.command_line import prepare_command
+from riskmap.project.commands import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,4 +20,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

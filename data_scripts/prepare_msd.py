@@ -15,6 +15,7 @@ from monai.apps.utils import download_url
 
 from data_scripts.archives.glioma_layouts import MSD_LAYOUTS
 from data_scripts.command_line import prepare_command
+from riskmap.project.commands import run_command
 
 TASKS = tuple(sorted(DecathlonDataset.resource))
 # its labels are those of the other glioma archives, and so are its targets
@@ -66,4 +67,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

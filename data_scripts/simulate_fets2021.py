@@ -4,7 +4,6 @@ Usage: python -m data_scripts.simulate_fets2021 --out build/data/archives/fets20
 """
 
 import csv
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from data_scripts.simulation.archive import Simulator, simulate_archive, simulat
 from data_scripts.simulation.fields import smooth_noise
 from data_scripts.simulation.scanner import ADULT_SIGNAL, SITES, TEXTURE_SIGMA_MM, acquire, relative_signal, site_of
 from data_scripts.simulation.tumour import grow_tumour
+from riskmap.project.commands import run_command
 from riskmap.project.files import atomic_path
 from riskmap.project.folders import whole_folder
 
@@ -88,4 +88,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

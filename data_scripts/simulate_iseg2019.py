@@ -3,7 +3,6 @@
 Usage: python -m data_scripts.simulate_iseg2019 --out build/data/archives/iseg2019_simulated
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from data_scripts.simulation.anatomy import deform_anatomy, load_anatomy
 from data_scripts.simulation.archive import Simulator, simulate_archive, simulate_command, subject_generator
 from data_scripts.simulation.fields import smooth_noise
 from data_scripts.simulation.scanner import INFANT_SIGNAL, SITES, TEXTURE_SIGMA_MM, acquire, relative_signal
+from riskmap.project.commands import run_command
 from riskmap.project.folders import temporary_folder
 
 # the frame of the real set; a six-month-old brain is smaller than the adult template by about this in each direction
@@ -67,4 +67,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

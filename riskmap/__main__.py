@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from riskmap.project import check_env  # noqa: E402
-from riskmap.project.commands import exit_status, run_to_its_end  # noqa: E402
+from riskmap.project.commands import exit_status, run_command, run_to_its_end  # noqa: E402
 from riskmap.project.environment import EXTRAS, ensure_environment, require_checkout  # noqa: E402
 from riskmap.project.paths import PROJECT_ROOT  # noqa: E402
 
@@ -144,4 +144,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

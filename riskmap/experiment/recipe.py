@@ -6,7 +6,6 @@ looked at. Real patients are added with ``--cohort NAME --tasks ...``; what was 
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +20,7 @@ from riskmap.data.patients import load_patients
 from riskmap.data.simulated import ensure_cohort
 from riskmap.measure.overlap import score_patients
 from riskmap.project.choices import unknown
-from riskmap.project.commands import exit_status, positive
+from riskmap.project.commands import exit_status, positive, run_command
 from riskmap.project.files import digest_of, read_json, write_json
 from riskmap.project.machine import processor_name, versions
 from riskmap.project.package import package_code
@@ -244,4 +243,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

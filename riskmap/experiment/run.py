@@ -6,7 +6,6 @@ on test patients once; then harm is counted from the stored predictions. What is
 
 import argparse
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,7 +17,7 @@ from riskmap.experiment.count_harm import count_harm, harm_cases
 from riskmap.experiment.plan import Pair, Plan
 from riskmap.experiment.plans import PLANS
 from riskmap.experiment.score_tables import scores
-from riskmap.project.commands import exit_status, positive
+from riskmap.project.commands import exit_status, positive, run_command
 from riskmap.project.files import read_json, write_json
 from riskmap.project.machine import processor_name
 from riskmap.project.paths import RESULTS, resolve
@@ -209,4 +208,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

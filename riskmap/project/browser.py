@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from riskmap.project.check_env import check_requirement, read_extra
-from riskmap.project.commands import run_to_its_end
+from riskmap.project.commands import run_command, run_to_its_end
 from riskmap.project.paths import PROJECT_ROOT
 
 TESTS = "tests/browser"
@@ -83,4 +83,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -6,6 +6,19 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, NoReturn
+
+from riskmap.project.console import safe_console
+
+
+def run_command(main: Callable[[], Any]) -> NoReturn:
+    """Call the ``main`` of a command and end the process with the status that it returns.
+
+    Whatever is printed, from the first complaint about the arguments to the last line, costs nothing of the work.
+    """
+    with safe_console():
+        status = main()
+    sys.exit(status)
 
 
 def exit_status(work: Callable[[], int], stopped: str) -> int:
@@ -16,8 +29,14 @@ def exit_status(work: Callable[[], int], stopped: str) -> int:
     - 2: refused, as what was asked for does not fit (ValueError) or cannot be read or written (OSError);
     - 130: stopped by Ctrl-C; ``stopped`` says how to go on.
 
-    Errors that are no fault of the reader's, such as a TypeError, keep their traceback.
+    Errors that are no fault of the reader's, such as a TypeError, keep their traceback. What cannot be printed, as the
+    console lacks the signs or has gone, is no error.
     """
+    with safe_console():
+        return _status_of(work, stopped)
+
+
+def _status_of(work: Callable[[], int], stopped: str) -> int:
     try:
         return work()
     except (ValueError, OSError) as error:

@@ -5,7 +5,6 @@ ends with them.
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 import joblib
 
 from riskmap.data.discs import blob_images
-from riskmap.project.commands import exit_status
+from riskmap.project.commands import exit_status, run_command
 from riskmap.project.files import read_json, write_json
 from riskmap.project.machine import git_revision, processor_name, versions
 from riskmap.project.paths import RESULTS
@@ -135,4 +134,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

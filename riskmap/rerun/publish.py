@@ -5,7 +5,6 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +20,7 @@ from riskmap.experiment.score_tables import readme_section, scores
 from riskmap.experiment.tables import summary
 from riskmap.pages.comparison import Comparison
 from riskmap.pages.parameters import Comparing
-from riskmap.project.commands import exit_status, positive
+from riskmap.project.commands import exit_status, positive, run_command
 from riskmap.project.files import atomic_path, digest_of, read_json, write_json
 from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, RESULTS, resolve
 from riskmap.rerun.duration import RECORD_NAME
@@ -162,4 +161,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -2,14 +2,13 @@
 
 import argparse
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from riskmap.pages.values import parse_text
 from riskmap.project.choices import unknown
-from riskmap.project.commands import exit_status
+from riskmap.project.commands import exit_status, run_command
 from riskmap.project.files import digest_of
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun.execution import record_of
@@ -94,4 +93,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

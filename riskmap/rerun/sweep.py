@@ -14,7 +14,7 @@ import dask
 from distributed import Client, LocalCluster, as_completed
 from tqdm import tqdm
 
-from riskmap.project.commands import exit_status, positive
+from riskmap.project.commands import exit_status, positive, run_command
 from riskmap.project.files import write_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.project.progress import progress_bar
@@ -175,4 +175,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

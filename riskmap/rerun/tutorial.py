@@ -1,7 +1,6 @@
 """Run the tutorial from the data to the pages: ``python -m riskmap tutorial --profile teach``."""
 
 import argparse
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ from riskmap.pages.kinds import Repeated
 from riskmap.pages.page import Parameters
 from riskmap.pages.values import parse_text, require_known
 from riskmap.project.choices import unknown
-from riskmap.project.commands import exit_status
+from riskmap.project.commands import exit_status, run_command
 from riskmap.project.paths import BUILD, NOTEBOOKS, resolve
 from riskmap.rerun.execution import NotebookError, record_of
 from riskmap.rerun.html_pages import export_all
@@ -263,4 +262,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)
