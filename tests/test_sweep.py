@@ -88,6 +88,17 @@ def test_chain_runs_what_is_shared_once(tmp_path):
     assert all(names.index(need) < names.index(job.name) for job in jobs for need in job.needs)
 
 
+def test_a_value_of_a_sweep_that_yaml_would_misread_is_refused(tmp_path):
+    path = tmp_path / "s.yaml"
+    for grid, message in (("[010, 1]", "line 2: YAML reads 010 as 8"), ("[1:30]", "line 2: YAML reads 1:30 as 90")):
+        path.write_text(f'notebooks: ["01"]\ngrid: {{source_steps: {grid}}}\n', encoding="utf-8")
+        with pytest.raises(ValueError, match=message):
+            read_sweep(path)
+    path.write_text("notebooks: [03]\n", encoding="utf-8")
+    with pytest.raises(ValueError, match='write 3 or "03" for text'):
+        read_sweep(path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

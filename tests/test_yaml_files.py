@@ -2,7 +2,7 @@
 
 import pytest
 
-from riskmap.project.yaml_files import read_mapping
+from riskmap.project.yaml_files import read_mapping, read_text
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,56 @@ def test_a_folder_is_no_file(tmp_path):
 def test_the_mark_of_windows_is_no_part_of_a_name(tmp_path):
     (tmp_path / "p.yaml").write_text("steps: 3", encoding="utf-8-sig")
     assert read_mapping(tmp_path / "p.yaml") == {"steps": 3}
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("010", r'YAML reads 010 as 8; write 10 or 8 or "010" for text$'),
+        ("007", r"YAML reads 007 as 7; write 7 or "),
+        ("1:30", r'YAML reads 1:30 as 90; write 90 or "1:30" for text$'),
+        ("1:30.5", r"YAML reads 1:30\.5 as 90\.5"),
+        ("0x10", r"YAML reads 0x10 as 16"),
+        ("0b11", r"YAML reads 0b11 as 3"),
+        ("1_000", r"YAML reads 1_000 as 1000; write 1000 or "),
+        ("1_0.5", r"YAML reads 1_0\.5 as 10\.5"),
+        ("NO", r'YAML reads NO as false; write false or "NO" for text$'),
+        ("on", r"YAML reads on as true"),
+        ("2024-01-01", r'YAML reads 2024-01-01 as a date; write "2024-01-01" for text$'),
+        ("[3, 010]", r"YAML reads 010 as 8"),
+        ("{NO: 3}", r"YAML reads NO as false"),
+        ("{a: 1, a: 2}", r"a stands there twice"),
+    ],
+)
+def test_a_value_that_is_not_what_it_looks_like_is_refused_with_its_line(written, message, tmp_path):
+    (tmp_path / "p.yaml").write_text(f"rate: 3\nsteps: {written}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"p\.yaml, line 2: {message}"):
+        read_mapping(tmp_path / "p.yaml")
+
+
+def test_a_name_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "p.yaml").write_text("steps: 3\nrate: 1\nsteps: 4\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"p\.yaml, line 3: steps stands there twice"):
+        read_mapping(tmp_path / "p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("10", 10),
+        ("-3", -3),
+        ("0", 0),
+        ("1.0e-3", 1e-3),
+        (".5", 0.5),
+        (".inf", float("inf")),
+        ("True", True),
+        ('"010"', "010"),
+        ("'NO'", "NO"),
+        ("FLAIR:WT", "FLAIR:WT"),
+        ("~", None),
+    ],
+)
+def test_what_is_plain_or_in_quotes_is_read(written, value):
+    read = read_text(written)
+    assert read == value
+    assert type(read) is type(value)
