@@ -18,6 +18,7 @@ from test_execution import write_notebook
 
 from riskmap.pages.sweep_figures import draw_effect
 from riskmap.pages.sweep_links import linked_table
+from riskmap.pages.sweep_results import SweepResults
 from riskmap.pages.sweep_table import (
     by_other_parameters,
     effect_of,
@@ -244,6 +245,21 @@ def test_effect_has_a_panel_for_each_setting_of_the_others():
     assert {line.get_linestyle() for line in by_source.lines[::3]} == {"None"}, "nothing lies between two names"
     many = small_table(param_other=range(16))
     assert [ax.get_title() for ax in draw_effect(many, "rate", "dice").axes] == ["averaged over the other parameters"]
+
+
+def test_one_seed_has_no_bars_and_a_missing_number_is_a_dash(tmp_path):
+    table = small_table()
+    one = draw_effect(table.loc[table["seed"] == 0], "rate", "dice")
+    assert one.get_suptitle() == "One seed, so no bars"
+    assert draw_effect(table, "rate", "dice").get_suptitle().startswith("Mean of 2 seeds")
+    lacking = ranking(table, "dice").assign(dice=[float("nan"), *range(7)])
+    assert "NaN" not in linked_table(lacking, tmp_path)
+    # one source was never run with the higher rate
+    kept = (table["param_source"] == "T1") | (table["param_rate"] == 0.1)
+    table.loc[kept].to_csv(tmp_path / "table.csv", index=False)
+    results = SweepResults(tmp_path, "rate", "dice")
+    assert "–" in str(results.votes())
+    assert "nan" not in f"{results.votes()}{results.rows()}{results.effect()}".lower()
 
 
 def test_only_notebooks_that_are_there_are_linked(tmp_path):

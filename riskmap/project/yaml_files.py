@@ -44,8 +44,9 @@ class _PlainLoader(yaml.SafeLoader):
                 raise MisreadError(_misread(node, value), node)
         return value
 
-    def construct_mapping(self, node: Node, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the names and values of a node."""
+        # a reader may have put the tag of a mapping before something else
         if isinstance(node, MappingNode):
             seen: set[tuple[str, str]] = set()
             for name in (key for key, _ in node.value if isinstance(key, ScalarNode)):
