@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from riskmap import __main__ as front_door
+from riskmap.experiment import recipe
 from riskmap.experiment import run as experiment
 from riskmap.pages.page import open_cohort
 from riskmap.pages.parameters import SourcePretraining, StartHere, YourOwnData
@@ -127,3 +128,23 @@ def test_a_user_who_is_known_gets_nothing(monkeypatch):
     monkeypatch.setattr(user, "can_write", lambda folder: True)
     user.furnish_user()
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        (run, ["03"]),
+        (sweep, ["x.yaml"]),
+        (tutorial, []),
+        (publish, []),
+        (experiment, ["--dry-run"]),
+        (recipe, ["heads"]),
+    ],
+)
+def test_a_module_that_is_called_by_itself_asks_for_a_checkout_as_well(
+    module, arguments, monkeypatch, tmp_path, capsys
+):
+    """As from a wheel, where the front door has not been passed."""
+    monkeypatch.setattr(module, "PROJECT_ROOT", tmp_path)
+    assert module.main(arguments) == 2
+    assert "need a checkout of the project" in capsys.readouterr().err
