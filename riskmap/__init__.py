@@ -8,6 +8,8 @@ interpreter that has none of the requirements yet.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from riskmap.project.user import furnish_user
+
 if TYPE_CHECKING:
     from riskmap.leep import LeepStatistics
     from riskmap.loss import RiskWeightedLoss
@@ -21,6 +23,9 @@ _PUBLIC = {
     "RiskWeightedLoss": "riskmap.loss",
 }
 __all__ = ["LeepStatistics", "RiskWeightedLoss", "TransferRiskMap", "__version__"]
+
+# before torch and MONAI are loaded, here or in a process that this one starts
+furnish_user()
 
 
 def __getattr__(name: str) -> Any:

@@ -16,9 +16,12 @@ from pathlib import Path  # noqa: E402
 
 from riskmap.project import check_env  # noqa: E402
 from riskmap.project.commands import exit_status, run_command, run_to_its_end  # noqa: E402
-from riskmap.project.environment import EXTRAS, ensure_environment, require_checkout  # noqa: E402
-from riskmap.project.paths import PROJECT_ROOT  # noqa: E402
+from riskmap.project.environment import EXTRAS, ensure_environment, is_current, require_checkout  # noqa: E402
+from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT  # noqa: E402
+from riskmap.project.writing import can_write, require_own_copy  # noqa: E402
 
+# they write into build/ of the checkout, and nowhere else
+_IN_CHECKOUT = ("bench", "test", "test-all", "test-browser")
 _CHECKS = [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]]
 # on all cores, within the memory of a laptop: each process may have a kernel with workers of its own
 _TESTS = ["pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "worksteal"]
@@ -114,6 +117,36 @@ def running_interpreter(target: str) -> str:
     return sys.executable
 
 
+def require_place(target: str) -> None:
+    """Say at once, of a checkout that cannot be written, what a target needs of it; where it needs nothing, pass.
+
+    What is written where the reader says, such as the output of ``run``, is told by the target itself.
+
+    Raises:
+        ValueError: the target writes into the checkout.
+    """
+    if target in _IN_CHECKOUT:
+        require_own_copy(f"riskmap {target}", PROJECT_ROOT / "build")
+    if target == "clean" and (PROJECT_ROOT / "build").exists():
+        require_own_copy("riskmap clean", PROJECT_ROOT, PROJECT_ROOT / "build")
+    if target == "lab" and not can_write(NOTEBOOKS):
+        print(
+            f"{NOTEBOOKS} cannot be written: nothing is saved there, and the parameters data_dir and out_dir of a page "
+            "must name folders of your own",
+            flush=True,
+        )
+
+
+def require_place_for_environment(target: str) -> None:
+    """Check that the environment is there, or can be made (ValueError)."""
+    if not is_current(PROJECT_ROOT) and not can_write(PROJECT_ROOT):
+        raise ValueError(
+            f"{PROJECT_ROOT} cannot be written, and its .venv is not there, or not of these requirements: call it with "
+            f"an interpreter that has them (python -m riskmap {target} --here), or copy the checkout to a folder of "
+            "your own"
+        )
+
+
 def run_target(target: str, here: bool, further: Sequence[str]) -> int:
     """Run the commands of a target up to the first that fails, and return the last exit status.
 
@@ -122,11 +155,16 @@ def run_target(target: str, here: bool, further: Sequence[str]) -> int:
         EnvironmentFailure: the environment could not be made.
     """
     require_checkout(PROJECT_ROOT)
+    asks_help = not {"-h", "--help"}.isdisjoint(further)
+    if not asks_help:
+        require_place(target)
     if target in _DONE_HERE:
         return _DONE_HERE[target](further)
+    if not here:
+        require_place_for_environment(target)
     python = running_interpreter(target) if here else str(ensure_environment(PROJECT_ROOT))
     *before, last = COMMANDS[target]
-    if not {"-h", "--help"}.isdisjoint(further):
+    if asks_help:
         before = []
     for module, *words in [*before, [*last, *further]]:
         # the project's own commands read the paths that they are given from where the reader is

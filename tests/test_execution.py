@@ -316,6 +316,27 @@ def test_text_of_another_type_is_refused(name, text):
         model.checked({name: parse_text(name, text, model)}, "the command line")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("steps", "010", "parameter steps must be a whole number .*YAML reads 010 as 8; write 10 or 8"),
+        ("steps", "1:30", "YAML reads 1:30 as 90"),
+        ("steps", "0x10", "YAML reads 0x10 as 16"),
+        ("steps", "1_000", "YAML reads 1_000 as 1000"),
+        ("steps", "1e3", r"got '1e3'; did you mean 1000\?"),
+        ("steps", "08", r"got '08'; did you mean 8\?"),
+        ("extra", "[1, 010]", "YAML reads 010 as 8"),
+        ("extra", "[NO]", "YAML reads NO as false"),
+        ("rate", "1_0", "parameter rate must be a number"),
+        ("rate", "1:30", "parameter rate must be a number"),
+    ],
+)
+def test_a_number_that_would_be_read_otherwise_than_it_looks_is_refused(name, text, message):
+    model = model_of(Path("any.ipynb"), {"steps": 3, "rate": 1.0e-3, "extra": [1]})
+    with pytest.raises(ValueError, match=message):
+        model.checked({name: parse_text(name, text, model)}, "the command line")
+
+
 # ---- side by side
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from benchmarks import made_up
 from riskmap.data.cohort import Task
 from riskmap.data.patients import load_slices
+from riskmap.experiment import tables
 from riskmap.experiment.plans import SMOKE
 from riskmap.explorers.base import Explorer, choice, number_slider, panels
 from riskmap.explorers.leep import binary_source, explore_leep
@@ -391,6 +392,18 @@ def test_few_shots_without_scratch_are_refused(few_shot_scores):
         explore_few_shot(few_shot_scores.loc[few_shot_scores["arm"] != "scratch"])
 
 
+def test_an_experiment_on_one_patient_shows_means_without_intervals(tmp_path):
+    """Of each pair, or of one of them."""
+    found = made_up.make_findings(tmp_path, SMOKE, patients=1)
+    shown = [make(found) for make in (tables.pair_table, tables.arm_table, tables.twin_table)]
+    told = "".join([*(table.to_string() for table in shown), explore_gap_matrix(found).sentence.value])
+    assert "[–]" in told
+    assert "one patient has no interval" in told
+    assert "nan" not in told.lower().replace("fine-tuning", "")
+    ax = plot_differences(Figure().subplots(), [1.0], found.gaps[found.plan.pairs[0]], ylabel="", sides=("a", "b"))
+    assert "mean" in [text.get_text() for text in ax.get_legend().get_texts()]
+
+
 def test_the_gap_of_the_marked_pair_is_said_with_its_interval(gap_explorer, found):
     pair = found.plan.pairs[1]
     start = gap_explorer.inputs["pair"].value
@@ -441,4 +454,4 @@ def test_a_label_that_covers_the_whole_brain_has_no_rest_to_describe():
     assert "Mean hardness 2.00 nats inside; weights from 1.00 to 1.00." in told
     labels[0] = 0
     told = _describe_weights("p", 3, "brain tissue", labels, ones > 0, 2 * ones, ones)
-    assert "inside, 2.00 in the rest of the brain; weights" in told
+    assert "inside, 2.00 in the rest of the image; weights" in told

@@ -1,13 +1,16 @@
 """Files are whole or absent, and work side by side is slim and on one thread."""
 
+import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import torch
 
 from riskmap.project.files import alone_with, atomic_path, digest_of, read_json, write_json
+from riskmap.project.leftovers import clear_leftovers, clear_parts, work_folder
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.project.workers import run_side_by_side, torch_threads
 
@@ -101,3 +104,49 @@ def test_the_number_of_threads_comes_back_after_an_error():
 def test_workers_load_torch_only_when_they_compute():
     code = "import sys, riskmap.project.workers; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT).returncode == 0
+
+
+WORK = """
+import sys, time
+from pathlib import Path
+from riskmap.project.leftovers import work_folder
+with work_folder(Path(sys.argv[1])) as folder:
+    (folder / "page.ipynb").write_text("half")
+    print(folder, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_process_leaves_its_work_folder_until_the_next_call_only(tmp_path):
+    command = [sys.executable, "-c", WORK, str(tmp_path)]
+    with subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True) as owner:
+        theirs = owner.stdout.readline().strip()
+        with work_folder(tmp_path) as mine:
+            assert {str(path) for path in tmp_path.iterdir() if path.is_dir()} == {theirs, str(mine)}, "it is alive"
+        assert [str(path) for path in tmp_path.iterdir() if path.is_dir()] == [theirs]
+        owner.kill()
+    with work_folder(tmp_path) as mine:
+        assert [path for path in tmp_path.iterdir() if path.is_dir()] == [mine]
+    assert not list(tmp_path.iterdir())
+
+
+def test_work_folders_go_after_an_error_and_where_an_older_version_made_them(tmp_path):
+    (tmp_path / ".run-x7a2").mkdir()
+    with pytest.raises(RuntimeError), work_folder(tmp_path):
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_written_files_go_when_nobody_can_write_them_any_more(tmp_path):
+    run = tmp_path / "transfer" / "run"
+    run.mkdir(parents=True)
+    old, young = run / ".part-old.npz", run / ".part-young.npz"
+    for path in (old, young, tmp_path / ".part-old", tmp_path / ".run-gone.lock", tmp_path / "kept"):
+        path.write_text("half")
+        if path != young:
+            os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
+    clear_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"transfer", "kept"}
+    clear_parts(tmp_path)
+    assert list(run.iterdir()) == [young]
+    clear_parts(tmp_path / "nowhere")

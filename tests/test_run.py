@@ -29,8 +29,11 @@ def test_run_writes_notebook_and_record_and_is_not_repeated(tmp_path, monkeypatc
     notebook = write_notebook(tmp_path / "03_some.ipynb", "print('rate', rate, 'steps', steps)")
     profile = write_profile(tmp_path / "few.yaml", "steps: 2\n")
     monkeypatch.setattr(run, "OUTPUTS", tmp_path / "out")
+    # as a killed call leaves one
+    (tmp_path / "out" / ".run-left").mkdir(parents=True)
     command = [str(notebook), "-f", str(profile), "-p", "rate", "1e-4"]
     assert run.main(command) == 0
+    assert not list((tmp_path / "out").glob(".*"))
     (output,) = (tmp_path / "out").glob("*.ipynb")
     assert nbformat.read(output, as_version=4).cells[-1].outputs[0].text == "rate 0.0001 steps 2\n"
     assert read_json(record_of(output))["parameters"] == {"steps": 2, "rate": 1e-4}

@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 
 from riskmap.experiment import score_tables
+from riskmap.experiment.shown import without_gaps
+from riskmap.explorers.results import explore_few_shot
 
 
 def record(arm, seed=0, steps=4, **dice):
@@ -124,3 +126,27 @@ def test_each_number_of_shots_has_its_table(frame):
 
 def test_scores_say_how_long_each_run_was_trained(frame):
     assert set(frame["steps"]) == {4}
+
+
+def test_one_patient_has_a_mean_and_no_interval(frame):
+    one = frame.loc[frame["patient"] == "a"]
+    table = score_tables.result_table(one, ["scratch", "fine_tune", "risk_map_paper"])
+    assert table["Dice [95 %]"].tolist() == ["0.700 [–]", "0.500 [–]", "0.900 [–]"]
+    assert table["gap: scratch − arm"].tolist() == ["–", "+20.0 [–]", "-20.0 [–]"]
+    told = score_tables.answers(one)
+    assert "fine-tuning? +20.0 [–] Dice points: **open, one patient has no interval**." in told
+    explorer = explore_few_shot(one)
+    explorer.inputs["metric"].value = "gap to scratch"
+    described = explorer.sentence.value
+    assert "+20.0 [–] Dice points" in described
+    for shown in (table.to_string(), told, described):
+        assert "nan" not in shown.lower()
+
+
+def test_a_dash_stands_where_there_is_no_number():
+    frame = pd.DataFrame({"harmed": [0.12345, float("nan")], "patients": [3, 0]})
+    shown = without_gaps(frame, 2)
+    assert shown["harmed"].tolist() == [0.12, "–"]
+    assert shown["patients"].tolist() == [3, 0]
+    whole = without_gaps(frame.iloc[:1], 2)
+    assert whole["harmed"].dtype == float, "a table without gaps stays one of numbers"

@@ -18,6 +18,7 @@ from test_execution import write_notebook
 
 from riskmap.pages.sweep_figures import draw_effect
 from riskmap.pages.sweep_links import linked_table
+from riskmap.pages.sweep_results import SweepResults
 from riskmap.pages.sweep_table import (
     by_other_parameters,
     effect_of,
@@ -86,6 +87,17 @@ def test_chain_runs_what_is_shared_once(tmp_path):
     assert len(jobs) == 2 + 6
     names = [job.name for job in jobs]
     assert all(names.index(need) < names.index(job.name) for job in jobs for need in job.needs)
+
+
+def test_a_value_of_a_sweep_that_yaml_would_misread_is_refused(tmp_path):
+    path = tmp_path / "s.yaml"
+    for grid, message in (("[010, 1]", "line 2: YAML reads 010 as 8"), ("[1:30]", "line 2: YAML reads 1:30 as 90")):
+        path.write_text(f'notebooks: ["01"]\ngrid: {{source_steps: {grid}}}\n', encoding="utf-8")
+        with pytest.raises(ValueError, match=message):
+            read_sweep(path)
+    path.write_text("notebooks: [03]\n", encoding="utf-8")
+    with pytest.raises(ValueError, match='write 3 or "03" in quotes for text'):
+        read_sweep(path)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +245,21 @@ def test_effect_has_a_panel_for_each_setting_of_the_others():
     assert {line.get_linestyle() for line in by_source.lines[::3]} == {"None"}, "nothing lies between two names"
     many = small_table(param_other=range(16))
     assert [ax.get_title() for ax in draw_effect(many, "rate", "dice").axes] == ["averaged over the other parameters"]
+
+
+def test_one_seed_has_no_bars_and_a_missing_number_is_a_dash(tmp_path):
+    table = small_table()
+    one = draw_effect(table.loc[table["seed"] == 0], "rate", "dice")
+    assert one.get_suptitle() == "One seed, so no bars"
+    assert draw_effect(table, "rate", "dice").get_suptitle().startswith("Mean of 2 seeds")
+    lacking = ranking(table, "dice").assign(dice=[float("nan"), *range(7)])
+    assert "NaN" not in linked_table(lacking, tmp_path)
+    # one source was never run with the higher rate
+    kept = (table["param_source"] == "T1") | (table["param_rate"] == 0.1)
+    table.loc[kept].to_csv(tmp_path / "table.csv", index=False)
+    results = SweepResults(tmp_path, "rate", "dice")
+    assert "–" in str(results.votes())
+    assert "nan" not in f"{results.votes()}{results.rows()}{results.effect()}".lower()
 
 
 def test_only_notebooks_that_are_there_are_linked(tmp_path):

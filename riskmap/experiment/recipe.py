@@ -21,11 +21,13 @@ from riskmap.data.simulated import ensure_cohort
 from riskmap.measure.overlap import score_patients
 from riskmap.project.choices import unknown
 from riskmap.project.commands import exit_status, positive, run_command
+from riskmap.project.environment import require_checkout
 from riskmap.project.files import digest_of, read_json, write_json
 from riskmap.project.machine import processor_name, versions
 from riskmap.project.package import package_code
-from riskmap.project.paths import RESULTS, resolve
+from riskmap.project.paths import PROJECT_ROOT, RESULTS, resolve
 from riskmap.project.workers import run_side_by_side, torch_threads
+from riskmap.project.writing import require_own_copy, require_writable
 from riskmap.training.arms import get_arm
 from riskmap.training.config import PatchConfig, TrainingConfig
 from riskmap.training.loop import sampler_of, train
@@ -230,6 +232,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work() -> int:
+        require_checkout(PROJECT_ROOT)
+        require_own_copy("riskmap.experiment.recipe", RECORDS.parent)
+        require_writable({"--out": resolve(options.out)})
         pairs = [(source, target) for source, _, target in (text.partition(">") for text in options.pairs)]
         rows = measure(
             options.group, options.cohort, pairs, options.seeds, resolve(options.out), options.jobs, options.only

@@ -18,9 +18,11 @@ from riskmap.experiment.plan import Pair, Plan
 from riskmap.experiment.plans import PLANS
 from riskmap.experiment.score_tables import scores
 from riskmap.project.commands import exit_status, positive, run_command
+from riskmap.project.environment import require_checkout
 from riskmap.project.files import read_json, write_json
 from riskmap.project.machine import processor_name
-from riskmap.project.paths import RESULTS, resolve
+from riskmap.project.paths import PROJECT_ROOT, RESULTS, resolve
+from riskmap.project.writing import require_writable
 from riskmap.training.arms import in_order
 from riskmap.training.runs import Run, Wanted, ensure_all, folder_of, missing_runs, prerequisites
 
@@ -196,9 +198,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     experiment = Experiment(PLANS[options.plan], data, out, results, options.jobs)
 
     def work() -> int:
+        require_checkout(PROJECT_ROOT)
         if options.dry_run:
             print(experiment.describe())
             return 0
+        missing = not all(has_cohort(name, data) for name in experiment.plan.cohorts)
+        require_writable({"--out": out, "--results": experiment.results_dir} | ({"--data": data} if missing else {}))
         experiment.run()
         spent = read_json(experiment.results_dir / "cost.json")
         print("{runs} runs took {seconds} s, which is {hours} h with {jobs} side by side".format(**spent))

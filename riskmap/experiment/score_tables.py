@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from riskmap.experiment.shown import estimate_text, markdown_table, verdict_text
 from riskmap.measure.statistics import Estimate, patient_mean
 from riskmap.project.choices import unknown
 from riskmap.training.arm import TWIN_SUFFIX
@@ -94,9 +95,9 @@ def result_table(frame: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
         rows.append(
             {
                 "arm": title_of(arm),
-                "Dice [95 %]": patient_mean(dice[arm]).text(),
-                "gap: scratch − arm": gap.text(digits=1, signed=True) if arm != "scratch" else "–",
-                "gain over fine-tuning": gain.text(digits=1, signed=True) if arm != "fine_tune" else "–",
+                "Dice [95 %]": estimate_text(patient_mean(dice[arm])),
+                "gap: scratch − arm": estimate_text(gap, digits=1, signed=True) if arm != "scratch" else "–",
+                "gain over fine-tuning": estimate_text(gain, digits=1, signed=True) if arm != "fine_tune" else "–",
                 "patients worse than scratch": f"{int((dice[arm] < dice['scratch']).sum())} of {len(dice)}",
             }
         )
@@ -124,7 +125,8 @@ def compare(frame: pd.DataFrame, better: str, worse: str) -> Estimate:
 def answer(frame: pd.DataFrame, better: str, worse: str, question: str) -> str:
     """Return the question, what was measured and what the interval says, as an item of a Markdown list."""
     estimate = compare(frame, better, worse)
-    return f"- {question} {estimate.text(digits=1, signed=True)} Dice points: **{estimate.verdict()}**."
+    points = estimate_text(estimate, digits=1, signed=True)
+    return f"- {question} {points} Dice points: **{verdict_text(estimate)}**."
 
 
 def answers(frame: pd.DataFrame) -> str:
@@ -165,13 +167,6 @@ def shots_curve(frame: pd.DataFrame) -> pd.DataFrame:
     seeds = frame.groupby(["arm", "shots", "seed"])["dice"].mean()
     curve = seeds.groupby(["arm", "shots"]).agg(dice="mean", low="min", high="max")
     return curve.reset_index()
-
-
-def markdown_table(table: pd.DataFrame) -> str:
-    """Return a table as GitHub's Markdown."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
-    return "\n".join(lines)
 
 
 def describe_sample(frame: pd.DataFrame) -> str:

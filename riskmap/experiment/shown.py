@@ -1,8 +1,42 @@
 """What is shown of numbers: tables that are Markdown in a notebook and text elsewhere, and lists of sentences."""
 
+import numpy as np
 import pandas as pd
 
-from riskmap.experiment.score_tables import markdown_table
+from riskmap.measure.statistics import Estimate
+
+NOTHING = "–"
+
+
+def estimate_text(estimate: Estimate, scale: float = 1.0, digits: int = 3, signed: bool = False) -> str:
+    """Return "mean [low, high]", or "mean [–]" where one patient has no interval.
+
+    >>> estimate_text(Estimate(0.5, float("nan"), float("nan")), digits=1)
+    '0.5 [–]'
+    """
+    if np.isfinite([estimate.low, estimate.high]).all():
+        return estimate.text(scale, digits, signed)
+    return f"{estimate.mean * scale:{'+' if signed else ''}.{digits}f} [{NOTHING}]"
+
+
+def verdict_text(estimate: Estimate) -> str:
+    """Return what the interval shows of a difference, or that there is none, as of one patient."""
+    if np.isfinite([estimate.low, estimate.high]).all():
+        return estimate.verdict()
+    return "open, one patient has no interval"
+
+
+def without_gaps(frame: pd.DataFrame, digits: int) -> pd.DataFrame:
+    """Return a table as it is shown: rounded, and a dash where there is no number."""
+    rounded = frame.round(digits)
+    return rounded.astype(object).where(rounded.notna(), NOTHING) if rounded.isna().any(axis=None) else rounded
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """Return a table as GitHub's Markdown."""
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
+    return "\n".join(lines)
 
 
 class ShownTable:

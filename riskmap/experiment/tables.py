@@ -5,8 +5,7 @@ import pandas as pd
 from riskmap.experiment.count_harm import CHURN
 from riskmap.experiment.findings import MAPS, REFERENCES, Findings, at_pair
 from riskmap.experiment.plan import Pair
-from riskmap.experiment.score_tables import markdown_table
-from riskmap.experiment.shown import ShownTable
+from riskmap.experiment.shown import NOTHING, ShownTable, estimate_text, markdown_table, verdict_text
 from riskmap.measure.statistics import Estimate, holm, patient_mean, wilcoxon
 from riskmap.training.arms import ARMS, title_of
 
@@ -25,7 +24,7 @@ def shown(table: pd.DataFrame, empty: str = "") -> ShownTable:
 
 def points(estimate: Estimate | None) -> str:
     """Return a difference as "+1.2 [-0.3, +2.7]", or a dash where there is none."""
-    return "–" if estimate is None else estimate.text(digits=1, signed=True)
+    return NOTHING if estimate is None else estimate_text(estimate, digits=1, signed=True)
 
 
 def pair_table(found: Findings) -> pd.DataFrame:
@@ -90,7 +89,7 @@ def control_table(found: Findings) -> pd.DataFrame:
         for pair in block.pairs:
             row[f"{pair.title}: over fine-tuning"] = points(patient_mean(found.difference(pair, arm, "fine_tune")))
             row[f"{pair.title}: its map above it"] = (
-                points(patient_mean(found.difference(pair, of_map, arm))) if of_map else "–"
+                points(patient_mean(found.difference(pair, of_map, arm))) if of_map else NOTHING
             )
         rows.append(row)
     return pd.DataFrame(rows)
@@ -151,7 +150,10 @@ def harm_table(found: Findings) -> pd.DataFrame:
             (f"beyond churn, {short_title(MAPS[-1])}", MAPS[-1], "excess"),
         ):
             shares = mean.loc[arm, column].dropna()
-            row[name] = patient_mean(shares).text(100, 1, signed=column == "excess") + " %" if len(shares) else "–"
+            if not len(shares):
+                row[name] = NOTHING
+                continue
+            row[name] = estimate_text(patient_mean(shares), 100, 1, signed=column == "excess") + " %"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -172,7 +174,7 @@ def band_table(found: Findings, pair: Pair) -> pd.DataFrame:
             ("churn of scratch", CHURN, "harmed"),
         ):
             share = means.loc[(band, arm), column]
-            row[name] = "–" if pd.isna(share) else f"{share:.1%}"
+            row[name] = NOTHING if pd.isna(share) else f"{share:.1%}"
         table.append(row)
     return pd.DataFrame(table)
 
@@ -184,10 +186,14 @@ def pointing_table(found: Findings) -> pd.DataFrame:
         means = found.pointing(pair).set_index("score")
         churn = found.pointing(pair, CHURN).set_index("score")
         row = {"pair": pair.title, "hardness": _plain(means.loc["hardness"], "auroc")}
-        row |= {name: f"{value:.2f}" for name, value in means["auroc"].items() if name != "hardness"}
+        row |= {
+            name: NOTHING if pd.isna(value) else f"{value:.2f}"
+            for name, value in means["auroc"].items()
+            if name != "hardness"
+        }
         row["hardness, for churn"] = _plain(churn.loc["hardness"], "auroc")
         rows.append(row)
-    return pd.DataFrame(rows).fillna("–")
+    return pd.DataFrame(rows).fillna(NOTHING)
 
 
 def setbacks(found: Findings) -> pd.DataFrame:
@@ -244,11 +250,13 @@ def _every_patient(found: Findings, arm: str) -> pd.Series:
 
 
 def _plain(row: pd.Series, column: str) -> str:
-    return f"{row[column]:.2f} [{row[f'{column}_low']:.2f}, {row[f'{column}_high']:.2f}]"
+    if pd.isna(row[column]):
+        return NOTHING
+    return estimate_text(Estimate(row[column], row[f"{column}_low"], row[f"{column}_high"]), digits=2)
 
 
 def _question(found: Findings, pairs: tuple[Pair, ...], better: str, worse: str, text: str) -> str:
     estimate = found.over_pairs(pairs, better, worse)
     if estimate is None:
         return f"- {text} There is no such pair."
-    return f"- {text} {points(estimate)} Dice points over {len(pairs)} pairs: **{estimate.verdict()}**."
+    return f"- {text} {points(estimate)} Dice points over {len(pairs)} pairs: **{verdict_text(estimate)}**."

@@ -156,17 +156,17 @@ def _describe_weights(
     height: int,
     title: str,
     labels: np.ndarray,
-    brain: np.ndarray,
+    inside: np.ndarray,
     hardness: np.ndarray,
     weights: np.ndarray,
 ) -> str:
     foreground = labels > 0
     if not foreground.any():
         return f"Patient {patient}, slice {height}: no {title} here; mean weight {weights.mean():.2f}."
-    background = brain & ~foreground
+    background = inside & ~foreground
     share = weights[foreground].sum() / max(weights.sum(), 1e-12)
-    # labels of tissue may cover the whole brain
-    rest = f", {hardness[background].mean():.2f} in the rest of the brain" if background.any() else ""
+    # labels of tissue may cover all that is not air
+    rest = f", {hardness[background].mean():.2f} in the rest of the image" if background.any() else ""
     return (
         f"Patient {patient}, slice {height}: {title} covers {foreground.mean():.1%} of the pixels and carries "
         f"{share:.0%} of the weight. Mean hardness {hardness[foreground].mean():.2f} nats inside{rest}; "

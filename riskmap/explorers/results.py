@@ -12,6 +12,7 @@ from riskmap.experiment import score_tables
 from riskmap.experiment.figures import cell_of, gap_matrix
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.plan import Pair
+from riskmap.experiment.shown import estimate_text, verdict_text
 from riskmap.explorers.base import Explorer, choice, panels, slice_slider, steps_slider
 from riskmap.explorers.picture import wipe
 from riskmap.figures.charts import plot_differences, plot_matrix, plot_patients, plot_shots
@@ -173,9 +174,9 @@ def explore_gap_matrix(found: Findings) -> Explorer:
         plot_differences(right, values, estimate, ylabel="gap (Dice points)", sides=sides)
         right.set_title(pair, fontsize=11)
         return (
-            f"{pair}, {name}: the gap to scratch is {estimate.text(digits=1, signed=True)} Dice points over "
+            f"{pair}, {name}: the gap to scratch is {estimate_text(estimate, digits=1, signed=True)} Dice points over "
             f"the test patients; {int((values > 0).sum())} of {len(values)} are better from scratch. "
-            f"Negative transfer on this pair: {estimate.verdict()}."
+            f"Negative transfer on this pair: {verdict_text(estimate)}."
         )
 
     inputs = {
@@ -242,10 +243,10 @@ def _limits(rows: pd.DataFrame, metric: str) -> tuple[float, float]:
 def _describe_arm(metric: str, arm: str, k: int, estimate: Estimate) -> str:
     title = title_of(arm)
     if metric == "Dice":
-        return f"{title}, k = {k}: Dice {estimate.text()} (mean over patients, 95 % interval)."
+        return f"{title}, k = {k}: Dice {estimate_text(estimate)} (mean over patients, 95 % interval)."
     references = {"gain over fine-tuning": "fine_tune", "gap to scratch": "scratch"}
-    points = f"{estimate.text(digits=1, signed=True)} Dice points"
+    points = f"{estimate_text(estimate, digits=1, signed=True)} Dice points"
     if arm == references[metric]:
         return f"{title}, k = {k}: it is what the others are compared with here, so its {metric} is 0."
     question = "Is it better than fine-tuning" if metric == METRICS[1] else "Is scratch better"
-    return f"{title}, k = {k}: {metric} {points}. {question}? By this interval: {estimate.verdict()}."
+    return f"{title}, k = {k}: {metric} {points}. {question}? By this interval: {verdict_text(estimate)}."

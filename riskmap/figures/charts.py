@@ -275,8 +275,9 @@ def plot_differences(
         label = f"{name}: {int(chosen.sum())} of {len(ordered)}"
         ax.plot(places[chosen], ordered[chosen], linestyle="none", marker=marker, color=colour, label=label)
     ax.axhline(0, color="black", linewidth=1, linestyle="--")
-    ax.axhline(estimate.mean, color=GREY, linewidth=2, label="mean, 95 % interval")
-    if np.isfinite(estimate.low):
+    has_interval = np.isfinite(estimate.low)
+    ax.axhline(estimate.mean, color=GREY, linewidth=2, label="mean, 95 % interval" if has_interval else "mean")
+    if has_interval:
         ax.axhspan(estimate.low, estimate.high, color=GREY, alpha=0.2)
     ax.set(xlabel="test patients, sorted", ylabel=ylabel, xlim=(0.3, len(ordered) + 0.7))
     ax.set_xticks([])

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from riskmap.data.cohort import Cohort, Task
-from riskmap.data.simulated import ensure_cohort
 from riskmap.experiment import score_tables
 from riskmap.pages.measurements import keep_measurements
-from riskmap.pages.page import check_pool
+from riskmap.pages.page import check_pool, open_cohort
 from riskmap.pages.source import SourceNetwork
 from riskmap.pages.source_map import SourceMap
 from riskmap.project.choices import unknown
@@ -157,7 +156,7 @@ class ComparedRuns:
 
 def _opened(cohort: Cohort | str) -> Cohort:
     """Return a cohort, by its name too: a default one that is missing is simulated first."""
-    return Cohort.open(ensure_cohort(cohort)) if isinstance(cohort, str) else cohort
+    return open_cohort(cohort) if isinstance(cohort, str) else cohort
 
 
 def _whole_numbers(name: str, given: int | Iterable[int], least: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from riskmap.experiment import score_tables
 from riskmap.experiment.changes import Changes, changes_of
 from riskmap.experiment.figures import draw_harm
-from riskmap.experiment.shown import ShownList, ShownTable
+from riskmap.experiment.shown import ShownList, ShownTable, without_gaps
 from riskmap.explorers.base import Explorer
 from riskmap.explorers.results import explore_few_shot, explore_predictions
 from riskmap.figures.charts import plot_patients, plot_shots, plot_training
@@ -94,7 +94,8 @@ class Comparison(ComparedRuns):
         curve = score_tables.shots_curve(self.scores)
         figure = Figure(figsize=(8, 4.6), dpi=100, layout="constrained")
         ax = plot_shots(figure.subplots(), curve, order=self.arm_names, titles=score_tables.titles_of(self.arm_names))
-        ax.set_title(f"{self.title}: mean of {len(self.seeds)} seeds, bars from the lowest to the highest seed")
+        several = f"mean of {len(self.seeds)} seeds, bars from the lowest to the highest seed"
+        ax.set_title(f"{self.title}: {several if len(self.seeds) > 1 else 'one seed, so no bars'}")
         return figure
 
     def draw_curves(self) -> Figure:
@@ -137,7 +138,7 @@ class Comparison(ComparedRuns):
 
         ``arms`` as for :meth:`changes`.
         """
-        return self.changes(arms).table().round(4)
+        return without_gaps(self.changes(arms).table(), 4)
 
     def draw_harm(self, arms: Sequence[str] = ()) -> Figure:
         """Draw the slice that plain fine-tuning harmed most, beside the reconstruction and the churn.

@@ -1,5 +1,6 @@
 """What several pages can be given alike: data, a source network, an architecture, a pair, and what is repeated."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from riskmap.data.cohort import PARTS
@@ -23,6 +24,7 @@ from riskmap.pages.knobs import (
 from riskmap.pages.page import Parameters, digests_of
 from riskmap.pages.values import ParameterError
 from riskmap.project.paths import resolve
+from riskmap.project.writing import can_write
 
 
 class OnData(Parameters):
@@ -45,13 +47,29 @@ class WithSource(OnData):
     out_dir: OutFolder = "build/runs"
 
     def check_machine(self) -> None:
-        """Check that the device is there, and computes in the precision."""
+        """Check also that the device is there, and computes in the precision."""
+        super().check_machine()
         from riskmap.training.device import choose_device, choose_precision  # loads torch
 
         try:
             choose_precision(self.precision, choose_device(self.device))
         except ValueError as error:
             raise ParameterError(f"parameter {error}") from error
+
+    def writes(self) -> dict[str, Path]:
+        """Return also the folder of the runs, unless all that are known beforehand are there: they are read."""
+        folder = resolve(self.out_dir)
+        found = super().writes()
+        return found if self._has_all_runs(folder) else found | {"parameter out_dir": folder}
+
+    def _has_all_runs(self, folder: Path) -> bool:
+        # of a folder that can be written nobody needs to know
+        if can_write(folder) or super().writes():
+            return False
+        from riskmap.training.runs import missing_runs, prerequisites  # loads torch
+
+        wanted = self.runs_needed()
+        return bool(wanted) and not missing_runs([*prerequisites(wanted), *wanted], folder)
 
 
 class WithNetwork(WithSource):

@@ -15,6 +15,7 @@ from riskmap.pages.values import ParameterError, problem_of, require_known
 from riskmap.project.files import sha256_of_file
 from riskmap.project.machine import versions
 from riskmap.project.paths import PROJECT_ROOT, resolve
+from riskmap.project.writing import unwritable
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -85,7 +86,7 @@ class Parameters(BaseModel):
 
     def open_cohort(self, parameter: str = "cohort") -> Cohort:
         """Open the cohort that a parameter names; a default one that is missing is simulated and prepared first."""
-        return Cohort.open(ensure_cohort(getattr(self, parameter), self._data_dir))
+        return open_cohort(getattr(self, parameter), self._data_dir)
 
     def input_digests(self) -> dict[str, str]:
         """Return what the page reads beside its parameters, and a digest of each; what is not there is left out.
@@ -112,7 +113,18 @@ class Parameters(BaseModel):
         return []
 
     def check_machine(self) -> None:
-        """Check what the machine that runs the page decides, such as its GPU."""
+        """Check what the machine that runs the page decides: whether it may write, and in other pages its GPU."""
+        if problem := unwritable(self.writes()):
+            raise ParameterError(problem)
+
+    def writes(self) -> dict[str, Path]:
+        """Return the folders that the page will write into, by the parameter that names each; here for its cohorts."""
+        if not hasattr(self, "data_dir"):
+            return {}
+        names = {getattr(self, name, "") for name in ("cohort", "source_cohort")} - {""}
+        if all(has_cohort(name, self._data_dir) for name in names):
+            return {}
+        return {"parameter data_dir": resolve(self._data_dir)}
 
     def show_versions(self) -> "Markdown":
         """Return the versions of Python and the libraries as one line, for the end of a page's import cell."""
@@ -210,6 +222,19 @@ class Parameters(BaseModel):
                 f"Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}"
             ) from error
         return None
+
+
+def open_cohort(name: str, data_dir: str = "build/data") -> Cohort:
+    """Open a prepared cohort; a default one that is missing is simulated and prepared first.
+
+    Raises:
+        ValueError: it is not there, and cannot be made; the message says why.
+    """
+    if not has_cohort(name, data_dir) and name in DEFAULT_COHORTS:
+        problem = unwritable({"data_dir": resolve(data_dir)})
+        if problem:
+            raise ParameterError(f"the cohort {name} is not there yet: {problem}")
+    return Cohort.open(ensure_cohort(name, data_dir))
 
 
 def check_pool(cohort: Cohort, name: str, shots: int) -> None:

@@ -186,6 +186,10 @@ class YourOwnData(Repeated, OnPair):
         examples = (NOTEBOOKS / "own_data.yaml", NOTEBOOKS / "real_scan.yaml")
         return found | digests_of([*examples, *(folder / "dataset.yaml" for folder in folders.values())])
 
+    def writes(self) -> dict[str, Path]:
+        """Return also where the reader's folder is prepared."""
+        return super().writes() | {"parameter data_dir": resolve(self.data_dir)}
+
     def _cohort(self, parameter: str = "cohort") -> Cohort | None:
         return None if self.folder else super()._cohort(parameter)
 

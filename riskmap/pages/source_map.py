@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from riskmap.data.cohort import Cohort, Task
 from riskmap.data.patients import load_patients
+from riskmap.experiment.shown import without_gaps
 from riskmap.explorers.base import Explorer
 from riskmap.explorers.patients import explore_risk_map
 from riskmap.figures.charts import plot_hardness_histogram, plot_table
@@ -202,7 +203,9 @@ class SourceMap:
             home, there = self._both(*of)
             rows[f"{name}, {self.source.task}"] = describe_view(home, statistics_of(home))
             rows[f"{name}, {self.task}"] = describe_view(there, self.statistics)
-        return pd.DataFrame(rows).T
+        # whatever the organ is
+        table = pd.DataFrame(rows).T.rename(columns=lambda name: name.replace("rest of the brain", "rest of the image"))
+        return without_gaps(table, 3)
 
     def _both(self, cohort: Cohort, patient: str) -> tuple[PatientView, PatientView]:
         return self.view(cohort, patient, self.source.task), self.view(cohort, patient, self.task)

@@ -39,7 +39,8 @@ def draw_effect(table: pd.DataFrame, parameter: str, measure: str) -> Figure:
         ax.set_visible(False)
     for ax in grid[:, 1:].flat:
         ax.set_ylabel("")
-    figure.suptitle(f"Mean of {_numbers(counts)} seeds, bars from the lowest seed to the highest", fontsize=11)
+    several = f"Mean of {_numbers(counts)} seeds, bars from the lowest seed to the highest"
+    figure.suptitle(several if max(counts) > 1 else "One seed, so no bars", fontsize=11)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     if len(labels) > 1:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from riskmap.experiment.shown import NOTHING
 from riskmap.pages.sweep_table import PREFIX
 
 
@@ -29,4 +30,6 @@ def linked_table(rows: pd.DataFrame, folder: Path, seen_from: Path | None = None
     names = {name: name.removeprefix(PREFIX) for name in rows.columns}
     shown = rows.assign(executed=rows["executed"].map(link)).rename(columns=names)
     escaped = {c: html.escape for c in shown.columns if c != "executed" and shown[c].map(type).eq(str).all()}
-    return shown.to_html(index=False, escape=False, border=0, float_format="{:.4g}".format, formatters=escaped)
+    return shown.to_html(
+        index=False, escape=False, border=0, float_format="{:.4g}".format, formatters=escaped, na_rep=NOTHING
+    )

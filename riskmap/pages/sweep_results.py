@@ -7,7 +7,7 @@ import pandas as pd
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
-from riskmap.experiment.shown import ShownTable
+from riskmap.experiment.shown import NOTHING, ShownTable, without_gaps
 from riskmap.pages import sweep_table
 from riskmap.pages.sweep_figures import draw_effect
 from riskmap.pages.sweep_links import linked_table
@@ -50,7 +50,7 @@ class SweepResults:
 
     def rows(self) -> pd.DataFrame:
         """Return a few rows, with the columns in which the table's rows differ."""
-        return sweep_table.sample_rows(self.table).round(3)
+        return without_gaps(sweep_table.sample_rows(self.table), 3)
 
     def draw_effect(self) -> Figure:
         """Draw what the parameter does to the measure, a panel for each setting of the others."""
@@ -70,7 +70,7 @@ class SweepResults:
         )
         won = winners["wins"].astype(str) + " of " + winners["seeds"].astype(str)
         votes = winners.assign(won=won).pivot(index=["setting", "group"], columns="value", values="won")
-        return ShownTable(votes.reset_index())
+        return ShownTable(votes.fillna(NOTHING).reset_index())
 
     def extremes(self) -> HTML:
         """Return the three best and the three worst re-runs, with links to their notebooks where these are there."""

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from riskmap.project.choices import did_you_mean, unknown
 from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.yaml_files import MisreadError, read_value
 
 
 class ParameterError(ValueError):
@@ -36,9 +37,18 @@ def parse_text(name: str, text: str, model: type[BaseModel]) -> Any:
         return text
     try:
         # YAML reads 1e-3 as text, so numbers are read by Python
-        return float(text) if kind is float else yaml.safe_load(text)
+        return _number(text) if kind is float else read_value(text)
+    except MisreadError as error:
+        raise ParameterError(f"parameter {name} must be {_kind(kind)}, got {text!r}: {error}") from error
     except (ValueError, yaml.YAMLError) as error:
         raise ParameterError(f"parameter {name} must be {_kind(kind)}, got {text!r}") from error
+
+
+def _number(text: str) -> float:
+    """Read a number; 1_000 and digits of other scripts, which Python would read, are none (ValueError)."""
+    if "_" in text or not text.isascii():
+        raise ValueError(f"{text!r} is no plain number")
+    return float(text)
 
 
 def placed(values: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
@@ -96,9 +106,9 @@ def _converted(name: str, given: Any, kind: Any) -> str:
         return "; an empty list is written []"
     if isinstance(given, str) and kind is not str:
         try:
-            meant = yaml.safe_load(given)
-            listed = yaml.safe_load(f"[{given}]")
-        except yaml.YAMLError:
+            meant = _whole(given) if kind is int else read_value(given)
+            listed = read_value(f"[{given}]") if is_list else []
+        except (ValueError, yaml.YAMLError):
             return ""
         if is_list and not isinstance(meant, list):
             return f'; did you mean {listed!r}? (on the command line: -p {name} "[{given}]")'
@@ -108,10 +118,20 @@ def _converted(name: str, given: Any, kind: Any) -> str:
     if isinstance(given, float) and kind is int and given.is_integer():
         return f"; did you mean {int(given)}?"
     if kind is str:
-        return f"; did you mean {str(given)!r}?"
+        # how a number or a date was written is lost: 1.10 has become 1.1
+        exact = isinstance(given, int) and not isinstance(given, bool)
+        return f"; did you mean {str(given)!r}?" if exact else '; text like this is written in quotes: "..."'
     if is_list and not isinstance(given, list):
         return f'; did you mean {[given]!r}? (on the command line: -p {name} "[{given}]")'
     return ""
+
+
+def _whole(text: str) -> int:
+    """Read the whole number that a text such as 1e3 or 08 stands for (ValueError where it is none)."""
+    number = _number(text)
+    if not number.is_integer():
+        raise ValueError(f"{text!r} is no whole number")
+    return int(number)
 
 
 def _kind(kind: Any) -> str:

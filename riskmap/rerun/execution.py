@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ from papermill.exceptions import PapermillExecutionError
 
 from riskmap.pages.measurements import kept_measurements
 from riskmap.project.files import read_json, sha256_of_file, write_json
+from riskmap.project.leftovers import clear_parts, work_folder
 from riskmap.project.machine import git_revision, versions
-from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.paths import PROJECT_ROOT, resolve
 from riskmap.rerun.kernels import Kernels
 from riskmap.rerun.memory import PeakMemory
 from riskmap.rerun.notebooks import checked_parameters, page_of
@@ -85,12 +85,14 @@ def execute_notebook(
     page.check_machine()
     record = _identity(notebook, values)
     output.parent.mkdir(parents=True, exist_ok=True)
+    if hasattr(page, "out_dir"):
+        clear_parts(resolve(page.out_dir))
     for stale in (record_of(output), failed_path(output)):
         stale.unlink(missing_ok=True)
     started = time.monotonic()
     # papermill saves after every cell, so it works in a folder of its own and only a whole run leaves it
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".run-") as folder:
-        temporary = Path(folder) / output.name
+    with work_folder(output.parent) as folder:
+        temporary = folder / output.name
         memory = _run(
             notebook,
             temporary,

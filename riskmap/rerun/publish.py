@@ -21,8 +21,10 @@ from riskmap.experiment.tables import summary
 from riskmap.pages.comparison import Comparison
 from riskmap.pages.parameters import Comparing
 from riskmap.project.commands import exit_status, positive, run_command
+from riskmap.project.environment import require_checkout
 from riskmap.project.files import atomic_path, digest_of, read_json, write_json
 from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, RESULTS, resolve
+from riskmap.project.writing import require_own_copy
 from riskmap.rerun.duration import RECORD_NAME
 from riskmap.rerun.notebooks import checked_parameters, page_of
 from riskmap.rerun.tutorial import PROFILE, find_profile
@@ -142,6 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work() -> int:
+        require_checkout(PROJECT_ROOT)
+        require_own_copy("riskmap publish", RESULTS, README.parent)
         if options.publish:
             publish(tutorial_comparisons(range(options.seeds), options.publish))
         if options.time:

@@ -9,8 +9,10 @@ from typing import Any
 from riskmap.pages.values import parse_text
 from riskmap.project.choices import unknown
 from riskmap.project.commands import exit_status, run_command
+from riskmap.project.environment import require_checkout
 from riskmap.project.files import digest_of
 from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.writing import require_writable
 from riskmap.rerun.execution import record_of
 from riskmap.rerun.notebooks import checked_parameters, declared_parameters, page_of, pages_in, parameters_model
 from riskmap.rerun.side_by_side import Execution, execute_side_by_side
@@ -71,13 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work() -> int:
+        require_checkout(PROJECT_ROOT)
         notebook = find_notebook(options.notebook)
         profile = find_profile(options.profile, NOTEBOOKS) if options.profile else None
         model = parameters_model(notebook)
         given = {name: parse_text(name, text, model) for name, text in options.parameter}
-        values = prepare(notebook, profile, given)
+        values = checked_parameters(notebook, profile, given)
         output = (options.out or OUTPUTS / output_name(notebook, profile, given, values)).resolve()
         execution = Execution(notebook, output, profile, given)
+        # what is done is only read
+        if options.force or not execution.is_finished():
+            require_writable({"-o": output.parent} | page_of(notebook, values).writes())
+            prepare(notebook, profile, given)
         if not options.force and execution.is_finished():
             print(f"{notebook.stem}: already done (--force runs it again)")
         else:

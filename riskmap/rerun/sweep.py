@@ -15,9 +15,11 @@ from distributed import Client, LocalCluster, as_completed
 from tqdm import tqdm
 
 from riskmap.project.commands import exit_status, positive, run_command
+from riskmap.project.environment import require_checkout
 from riskmap.project.files import write_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.project.progress import progress_bar
+from riskmap.project.writing import require_writable
 from riskmap.rerun.execution import record_of
 from riskmap.rerun.notebooks import declared_parameters, page_of
 from riskmap.rerun.sweep_jobs import Job, Sweep, jobs_of, read_sweep, run_job
@@ -83,9 +85,14 @@ def run_sweep(
     Raises:
         ValueError: the sweep, a name or a value does not fit; nothing has been run.
     """
+    require_checkout(PROJECT_ROOT)
     sweep = read_sweep(path)
     folder = (folder or OUTPUTS / path.stem).resolve()
     jobs = jobs_of(sweep, folder, given or {})
+    places = {"--out": folder}
+    if scheduler is None:
+        places |= {name: place for job in jobs for name, place in page_of(job.notebook, job.values).writes().items()}
+    require_writable(places)
     if scheduler is None:  # else the workers' machines decide, which may have what this one lacks
         for job in jobs:
             page_of(job.notebook, job.values).check_machine()

@@ -15,7 +15,9 @@ from riskmap.pages.page import Parameters
 from riskmap.pages.values import parse_text, require_known
 from riskmap.project.choices import unknown
 from riskmap.project.commands import exit_status, run_command
-from riskmap.project.paths import BUILD, NOTEBOOKS, resolve
+from riskmap.project.environment import require_checkout
+from riskmap.project.paths import BUILD, NOTEBOOKS, PROJECT_ROOT, resolve
+from riskmap.project.writing import require_writable
 from riskmap.rerun.execution import NotebookError, record_of
 from riskmap.rerun.html_pages import export_all
 from riskmap.rerun.notebooks import (
@@ -110,7 +112,10 @@ class Call:
 
     def __post_init__(self) -> None:
         self.in_profile  # noqa: B018  # whatever is wrong in it is told first
-        for page in self.pages().values():
+        pages = self.pages().values()
+        of_pages = {name: place for page in pages for name, place in page.writes().items()}
+        require_writable({"--out": self.build} | of_pages)
+        for page in pages:
             page.check_machine()
 
     @cached_property
@@ -247,15 +252,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", default=PROFILE, help=profiles)
     parser.add_argument("--notebooks", nargs="+", metavar="NN", help="only these, by number: 00 03")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("-o", "--out", type=Path, help="folder of executed notebooks and pages (build)")
     parser.add_argument("--timeout", type=float, help="seconds that one cell may take (no limit)")
     parser.add_argument("--force", action="store_true", help="run notebooks again that are already done")
     options = parser.parse_args(arguments)
 
     def work() -> int:
+        require_checkout(PROJECT_ROOT)
         notebooks = find_notebooks(NOTEBOOKS, options.notebooks)
         profile = find_profile(options.profile, NOTEBOOKS)
         given = [(name, value) for name, value in options.parameter]
-        run_tutorial(notebooks, profile, given, build_folder(profile), options.timeout, options.force)
+        build = options.out.resolve() if options.out else build_folder(profile)
+        run_tutorial(notebooks, profile, given, build, options.timeout, options.force)
         return 0
 
     return exit_status(work, "the next call goes on with what is missing")
