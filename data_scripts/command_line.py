@@ -16,6 +16,7 @@ from data_scripts.archives.prepare import describe_problem, prepare
 from data_scripts.archives.unpack import unpack_archive
 from riskmap.data.cohort import PARTS
 from riskmap.project.commands import exit_status, positive
+from riskmap.project.writing import require_writable
 
 ARCHIVES = Path("build/data/archives")
 # the manifest has them all
@@ -62,6 +63,9 @@ def prepare_command(
     options = parser.parse_args(argv)
 
     def work() -> int:
+        if not options.dry_run:
+            packed = options.download or not options.archive.is_dir()
+            require_writable({"--out": options.out} | ({"--unpack-to": options.unpack_to} if packed else {}))
         archive = _archive(options, download)
         layout = _described(archive, options.describe) if described else choose_layout(archive, options.layout, layouts)
         choices = {choice.name: getattr(options, choice.name) for choice in fields(Preparation)}

@@ -1,7 +1,9 @@
 """Folders as they come: each kind of trouble ends in the right numbers or in a word."""
 
 import gzip
+import shutil
 import struct
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -14,6 +16,7 @@ from data_scripts.archives.own_layout import Description, read_description
 from data_scripts.archives.places import Listing
 from data_scripts.archives.volumes import PLACE_TOLERANCE
 from riskmap.data.cohort import Cohort, CohortError
+from riskmap.project import writing
 from riskmap.project.files import read_json, write_json
 from riskmap.training.making import choose_patients
 
@@ -461,6 +464,18 @@ def test_whatever_a_reader_raises_costs_one_patient(tmp_path, out, monkeypatch):
     monkeypatch.setattr(subject_module, "read_subject", fails)
     _, manifest = prepared(patients(tmp_path / "mine", 3), out)
     assert reasons(manifest) == {"P02": "cannot be read: RecursionError: a reader of its own"}
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_where_nothing_can_be_written_nothing_is_read(is_packed, tmp_path, out, monkeypatch, capsys):
+    monkeypatch.setattr(writing, "can_write", lambda folder: folder.name != "closed")
+    root = patients(tmp_path / "mine", 1)
+    closed = ["--unpack-to", str(tmp_path / "closed")] if is_packed else []
+    archive = Path(shutil.make_archive(str(tmp_path / "mine"), "zip", root)) if is_packed else root
+    assert prepared(archive, out if is_packed else tmp_path / "closed", *closed) == (2, {})
+    named = "--unpack-to" if is_packed else "--out"
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: no right to write into {tmp_path / 'closed'} ({named}); name a folder")
 
 
 def test_a_full_disk_is_no_fault_of_a_patient(tmp_path, out, monkeypatch, capsys):

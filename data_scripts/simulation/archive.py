@@ -12,6 +12,7 @@ from riskmap.project.commands import exit_status, positive
 from riskmap.project.files import sha256_of_file, write_json
 from riskmap.project.folders import claim_folder
 from riskmap.project.workers import run_side_by_side
+from riskmap.project.writing import require_writable
 
 # raise it with every change that alters voxels, so that old and new subjects never mix in a folder
 SIMULATION_VERSION = 1
@@ -130,6 +131,7 @@ def simulate_command(
     options = parser.parse_args(argv)
 
     def work() -> int:
+        require_writable({"--out": options.out})
         archive = simulate(**vars(options))
         print(f"{options.subjects} simulated subjects in {archive}")
         return 0
