@@ -1,5 +1,8 @@
 """How the recipe was chosen: rows that say what was trained, and tables drawn from them."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -87,3 +90,11 @@ def test_the_table_has_a_row_per_variant_and_a_column_per_task():
     assert first[1].iloc[0].tolist() == ["a", "0.500 ± 0.010", "0.750 ± 0.010", "5.0"]
     assert list(second[1].columns) == ["variant", "FLAIR:WT → T1ce:TC", "processor s"]
     assert "| b | 0.250 ± 0.010 |" in recipe_section(rows)
+
+
+def test_what_is_published_as_chosen_is_what_the_package_does():
+    rows = read_json(recipe.RECORDS)["rows"]
+    chosen = [row["training"] for row in rows if row["variant"] in ("chosen", "zero head")]
+    assert len(chosen) == 3 * 2 * 2, "three pairs, from scratch and transferred, simulated and real"
+    now = json.loads(json.dumps(asdict(TrainingConfig())))
+    assert all(training == now for training in chosen)
