@@ -11,7 +11,7 @@ from cells import run_cell
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from riskmap.data.cohort import Cohort
-from riskmap.pages import compared_runs
+from riskmap.pages import compared_runs, page
 from riskmap.pages.comparison import Comparison
 from riskmap.pages.measurements import MIME, kept_measurements
 from riskmap.project.paths import PROJECT_ROOT
@@ -79,7 +79,7 @@ def test_arms_must_be_a_list(tiny_cohort, arms):
 
 
 def test_a_cohort_can_be_named(tiny_cohort, monkeypatch):
-    monkeypatch.setattr(compared_runs, "ensure_cohort", {"tiny": tiny_cohort.folder}.__getitem__)
+    monkeypatch.setattr(page, "ensure_cohort", lambda name, *_: {"tiny": tiny_cohort.folder}[name])
     comparison = Comparison("tiny", *PAIR, ["scratch"], shots=1, source_cohort="tiny")
     assert comparison.cohort.digest == tiny_cohort.digest
     assert comparison.source.cohort is comparison.cohort

@@ -340,7 +340,7 @@ def test_a_patient_without_foreground_takes_no_part_in_the_harm(done, found, cas
     alone = Findings(replace(PLAN, main=replace(PLAN.main, pairs=PAIRS[:1])), tmp_path)
     (row,) = tables.harm_table(alone).itertuples()
     changes = before["changes"].set_index(["arm", "patient"])
-    assert row.harmed == f"{100 * changes.loc[('fine_tune', other), 'harmed']:.1f} [nan, nan] %"
+    assert row.harmed == f"{100 * changes.loc[('fine_tune', other), 'harmed']:.1f} [–] %"
     assert tables.band_table(alone, PAIRS[0])["harmed"].iloc[1] != "–"
     assert tables.pointing_table(alone)["pair"].tolist() == [PAIRS[0].title]
 
