@@ -29,7 +29,7 @@ from joblib.externals.loky import get_reusable_executor
 from benchmarks import report
 from benchmarks.leep import peak_bytes
 from data_scripts import simulate_fets2021
-from data_scripts.archives.preparation import DEFAULT_BOX_MM
+from data_scripts.archives.layout import BRAIN_BOX
 from data_scripts.archives.prepare import prepare
 from riskmap.data.cohort import Cohort, Task
 from riskmap.project.paths import PROJECT_ROOT
@@ -52,7 +52,7 @@ class Case:
     folder: str
     jobs: int
     spacing: float = 2.0
-    box: tuple[float, ...] = DEFAULT_BOX_MM
+    box: tuple[float, ...] = BRAIN_BOX
     spatial_dims: int = 2
 
 

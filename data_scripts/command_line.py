@@ -104,7 +104,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     """Add one option for each choice of :class:`Preparation`, under its name."""
     parser.add_argument(
         "--spacing",
-        type=_side,
+        type=voxel_size,
         nargs="+",
         default=[2.0],
         metavar="MM",
@@ -145,7 +145,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _side(text: str) -> float | str:
+def voxel_size(text: str) -> float | str:
     """Read a voxel size, or the word for the subjects' own."""
     return NATIVE if text == NATIVE else float(text)
 
@@ -177,7 +177,9 @@ def _report(manifest: dict[str, Any], out: Path, dry_run: bool) -> None:
     """Print what was, or would be, prepared, and who was skipped."""
     sizes = ", ".join(f"{part} {len(subjects)}" for part, subjects in manifest["split"].items())
     done = "subjects would be prepared" if dry_run else "subjects"
-    print(f"{len(manifest['subjects'])} {done} in {out} ({sizes})")
+    patients = {entry.get("patient", name) for name, entry in manifest["subjects"].items()}
+    whose = f" of {len(patients)} patients" if len(patients) < len(manifest["subjects"]) else ""
+    print(f"{len(manifest['subjects'])} {done}{whose} in {out} ({sizes})")
     if not manifest["orientation_in_header"]:
         print("The headers of this layout carry no reliable orientation: axes are taken to run right, front, top.")
     if manifest["left_out"]:

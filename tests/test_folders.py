@@ -87,7 +87,7 @@ def test_a_label_that_is_lost_at_the_new_voxel_size_is_named(tmp_path, out):
 
     change(root, "P01", "seg", with_speck)
     _, manifest = prepared(root, out, "--spacing", "12")
-    assert notes(manifest, "P01") == ["label values whose few voxels are lost at the new voxel size: 1 (1)"]
+    assert "label value 1, of 1 voxels, is lost at the new voxel size" in notes(manifest, "P01")
 
 
 def scored(voxels):
@@ -118,6 +118,9 @@ BACKGROUNDS = {
     "a round field of CT, padded": padded_ct,
     "noise": noisy,
     "noise within a frame of 0": framed,
+    "noise that was rounded to 0 mostly": lambda voxels: np.where(
+        voxels > 0, voxels, np.rint(np.abs(np.random.default_rng(5).normal(0, 0.6, SHAPE)))
+    ),
     "nearly one value": lambda voxels: scored(voxels) + 1e-7 * np.random.default_rng(1).normal(size=SHAPE),
 }
 
@@ -140,6 +143,38 @@ def test_a_crop_from_within_a_body_is_brain_as_a_whole_and_told():
     background = find_background(crop)
     assert not background.outside.any()
     assert "whole field counts as brain" in background.found
+
+
+def test_a_crop_with_a_few_voxels_of_0_has_no_background_and_one_with_many_says_so():
+    crop = np.random.default_rng(0).normal(300, 40, (16, 20, 12))
+    crop[3, 3, :4] = 0
+    assert not find_background(crop).outside.any()
+    crop[6:10, 6:12] = 0
+    background = find_background(crop)
+    assert np.array_equal(background.outside, crop == 0)
+    assert "voxels of exactly 0 are taken for it" in background.found
+
+
+def test_two_bodies_in_noise_are_both_kept():
+    both = np.concatenate([head(0), head(1)[:, ::-1]])
+    air = np.abs(np.random.default_rng(2).normal(0, 4, both.shape))
+    background = find_background(np.where(both > 0, both, air))
+    assert np.count_nonzero(~background.outside) == pytest.approx(np.count_nonzero(both), rel=0.01)
+
+
+def test_a_dark_rim_beside_a_mask_is_tissue():
+    """A slab of one slice fills as much of its box as a field of view does."""
+    rows = np.indices((60, 60)) - 29.5
+    radius = np.sqrt((rows**2).sum(0))
+    noise = np.random.default_rng(0).normal(0, 2, radius.shape)
+    slab = np.select([radius < 18, radius < 24, radius < 28], [100 + noise, 40 + noise, 20 + noise])[:, :, None]
+    assert np.array_equal(find_background(slab).outside, slab == 0)
+
+
+def test_air_that_is_not_found_is_at_least_suspected():
+    field = np.abs(np.random.default_rng(0).normal(0, 6, (30, 30, 30)))
+    field[:, :4] = field[:, -4:] = 0
+    assert "more than 60% of the volume" in find_background(field).found
 
 
 def test_a_background_of_0_is_found_without_a_word_and_dark_tissue_stays():
@@ -290,13 +325,14 @@ def parts_of_patients(manifest):
     ("names", "changes"),
     [
         (SESSIONS, {}),
+        ([name.removeprefix("sub-") for name in SESSIONS], {}),
         ([name.replace("sub-", "pat").replace("_ses-", "_v") for name in SESSIONS], {"patient": "{patient}_v*"}),
         (
             [f"{number:02d}_{visit}" for number in range(1, 9) for visit in "ab"],
             {"patient": {f"p{number}": [f"{number:02d}_a", f"{number:02d}_b"] for number in range(1, 9)}},
         ),
     ],
-    ids=["BIDS", "pattern", "table"],
+    ids=["BIDS", "BIDS without sub", "pattern", "table"],
 )
 def test_scans_of_a_patient_stay_together_and_the_manifest_shows_whose_they_are(names, changes, tmp_path, out):
     _, manifest = prepared(patients(tmp_path / "mine", names, **changes), out, unsplit=False)
@@ -442,7 +478,22 @@ def a_loop(path):
     path.symlink_to(path)
 
 
-@pytest.mark.parametrize("damage", [colours, beyond_float32, complex_numbers, no_header, a_folder, a_loop])
+def mirrored(path):
+    """Left and right by one half of the header, right and left by the other."""
+    image = nibabel.Nifti1Image(head(0), GRID)
+    image.set_sform(GRID @ np.diag([-1, 1, 1, 1]), 1)
+    image.set_qform(GRID, 1)
+    image.to_filename(path)
+
+
+def flat(path):
+    nibabel.Nifti1Image(head(0)[:, :, 11], GRID).to_filename(path)
+
+
+ODD = [colours, beyond_float32, complex_numbers, no_header, a_folder, a_loop, mirrored, flat]
+
+
+@pytest.mark.parametrize("damage", ODD)
 def test_one_odd_file_costs_its_patient_and_nobody_else(damage, tmp_path, out):
     root = patients(tmp_path / "mine", 3)
     damage(file_of(root, "P02", "flair"))
@@ -581,6 +632,73 @@ def test_patients_of_whom_none_is_sound_are_all_named_before_the_box_is_sought(t
     assert prepared(root, out) == (2, {})
     assert "no subject is sound; P01: missing label: no P01_seg.nii.gz; P02: missing" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_patient_of_a_wrong_voxel_size_makes_nobody_else_s_box(tmp_path, out):
+    root = patients(tmp_path / "mine", 4)
+    usual = prepared(root, out)[1]["shape"]
+    for kind in ("flair", "t1", "seg"):
+        change(root, "P02", kind, lambda voxels: voxels, GRID @ np.diag([1000, 1000, 1000, 1]))
+    _, manifest = prepared(root, out.with_name("again"))
+    assert manifest["shape"] == usual
+    assert list(reasons(manifest)) == ["P02"]
+    assert "is its voxel size right?" in reasons(manifest)["P02"]
+
+
+def test_lengths_in_other_units_are_read_as_what_they_are(tmp_path, out):
+    root = patients(tmp_path / "mine", 2)
+    for kind in ("flair", "t1", "seg"):
+        image = nibabel.Nifti1Image(head(1, kind), GRID @ np.diag([1000, 1000, 1000, 1]))
+        image.header.set_xyzt_units("micron")
+        image.to_filename(file_of(root, "P02", kind))
+    _, manifest = prepared(root, out, "--spacing", "native")
+    assert manifest["spacing"] == [4.0, 4.0, 4.0]
+    assert list(manifest["subjects"]) == ["P01", "P02"]
+
+
+@pytest.mark.parametrize("side", [0.0315, 0.0004, 250.0])
+def test_a_native_voxel_of_any_size_is_kept(side, tmp_path, out):
+    root = patients(tmp_path / "mine", 1)
+    for kind in ("flair", "t1", "seg"):
+        change(root, "P01", kind, lambda voxels: voxels, np.diag([side, side, side, 1]))
+    _, manifest = prepared(root, out, "--spacing", "native")
+    assert manifest["spacing"] == pytest.approx([side] * 3, rel=1e-5)
+    cohort = Cohort.open(out)
+    assert np.array_equal(np.bincount(cohort.raw_labels("P01").ravel())[1:], np.bincount(head(0, "seg").ravel())[1:])
+
+
+def test_a_union_of_labels_is_as_large_as_a_label_of_its_own(tmp_path, out):
+    """A voxel that is 0.4 background and 0.3 of each of two labels is tumour."""
+    root = patients(tmp_path / "mine", 1)
+    mixed = np.random.default_rng(0).choice([1, 2, 4], SHAPE).astype(np.uint8)
+    change(root, "P01", "seg", lambda labels: np.where(labels > 0, mixed, 0))
+    _, manifest = prepared(root, out, "--spacing", "8")
+    several = Cohort.open(out).labels("P01", "WT").sum()
+    change(root, "P01", "seg", lambda labels: (labels > 0).astype(np.uint8))
+    prepared(root, out.with_name("one"), "--spacing", "8")
+    assert several == Cohort.open(out.with_name("one")).labels("P01", "WT").sum() > 0
+    assert any("changes its volume by more than 20%" in note for note in notes(manifest, "P01"))
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_prepared_volume_that_was_changed_since_is_made_anew(damage, tmp_path, out):
+    root = patients(tmp_path / "mine", 2)
+    _, first = prepared(root, out)
+    path = out / "P01" / "P01_label.nii.gz"
+    if damage == "gone":
+        path.unlink()
+    else:
+        store(path, np.zeros(first["shape"], dtype=np.uint8))
+    _, again = prepared(root, out)
+    assert again["subjects"] == first["subjects"]
+    Cohort.open(out).verify()
+
+
+def test_a_volume_that_is_there_twice_is_named(tmp_path, out):
+    root = patients(tmp_path / "mine", 1)
+    nibabel.Nifti1Image(head(0) * 0, GRID).to_filename(root / "P01" / "P01_seg.nii")
+    (twice,) = prepared(root, out)[1]["passed_over"]
+    assert twice == "1 volumes are there compressed and not, and one of both is read: P01/P01_seg.nii"
 
 
 def test_two_sequences_that_are_one_image_are_told(tmp_path, out):

@@ -126,6 +126,9 @@ def test_what_is_no_file_of_a_case_is_named(tmp_path, capsys):
         ({"labels": {"background": 0, "core": 1, "rim": 1}}, "labels must have different values"),
         ({"labels": {"background": 0, "core a": 1, "core_a": 2}}, "two names that are both written CORE_A"),
         ({"labels": {"background": 0}}, "at least one label beside the background"),
+        ({"labels": {"background": 1, "t": 0}}, "0 for the background and for nothing else, got 'background': 1"),
+        ({"labels": {"background": 0, "t": 1, "whole": [0, 1]}}, "for nothing else, got 'whole': [0, 1]"),
+        ({"labels": {"0": "background", "1": "t", "2": "t"}}, "labels must have different names"),
         ({"file_ending": ".png"}, "file_ending must be .nii.gz or .nii, got '.png'; convert the files to NIfTI"),
     ],
 )
@@ -150,6 +153,23 @@ def test_a_folder_that_nothing_describes_is_told_both_ways(tmp_path, capsys):
     told = capsys.readouterr().err
     assert "dataset.yaml is missing" in told
     assert "dataset.json" in told
+
+
+def test_a_case_s_own_name_may_end_in_four_digits(tmp_path):
+    root = tmp_path / "Task04"
+    for number in (0, 1):
+        store(root / "imagesTr" / f"case_{number:04d}.nii.gz", head(number))
+        store(root / "labelsTr" / f"case_{number:04d}.nii.gz", head(number, "seg"))
+    write_json(root / "dataset.json", {**VERSION_1, "modality": {"0": "MRI"}})
+    status, manifest = prepared(root, tmp_path / "out", "--strict")
+    assert (status, list(manifest["subjects"])) == (0, ["case_0000", "case_0001"])
+
+
+def test_sessions_of_a_patient_stay_together(tmp_path):
+    cases = tuple(f"sub-{number:02d}_ses-{session}" for number in range(8) for session in (1, 2))
+    _, manifest = prepared(raw_folder(tmp_path / "mine", VERSION_2, cases=cases), tmp_path / "out", unsplit=False)
+    for names in manifest["split"].values():
+        assert {name[:6] for name in names} & {name[:6] for name in set(cases) - set(names)} == set()
 
 
 def test_files_of_four_axes_need_a_channel_for_each(tmp_path):

@@ -205,7 +205,7 @@ def test_damaged_subjects_are_skipped_and_all_are_listed(archive, tmp_path):
     shutil.copytree(archive / FIRST, archive / "copy" / FIRST)
     cut_short(file_of(archive, "flair", second), 20)
     for name in ("flair", "t1", "t1ce", "t2", "seg"):
-        value = 0 if name == "seg" else 1
+        value = 0 if name == "seg" else 300
         change(file_of(archive, name, third), lambda voxels, affine, value=value: with_far_end(voxels, affine, value))
     change(file_of(archive, "t1", fourth), lambda voxels, affine: ((voxels > 0).astype("i2"), affine))
     out = tmp_path / "out"

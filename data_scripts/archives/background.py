@@ -14,6 +14,16 @@ _NOISE_REACH = 6.0
 # a body is far brighter than the noise of the air, fills more of the image than a few specks, and leaves most of the
 # border to the air
 _CONTRAST, _LEAST_BODY, _MOST_AT_BORDER = 10.0, 0.05, 0.25
+# a border of one value has hardly any other; a smaller share of it is noise that was rounded
+_ONE_VALUE_SHARE = 0.95
+# noise of the air in magnitude images lies near 0: below so many of its standard deviations
+_NEAR_ZERO = 3.0
+# a part of a body is no speck of noise
+_LEAST_PART = 0.1
+# a head fills less of its volume, if its background was found
+_MOST_BODY = 0.6
+# so few voxels of exactly 0 are no background
+_FEW = 0.01
 # what fills more of its own box than a body does is a field of view, in which the air begins
 _FIELD = 0.75
 # padding, the round field of a CT, and the air in it
@@ -64,8 +74,13 @@ def find_background(image: np.ndarray) -> Background:
             break
     if not outside.any():
         outside = image == 0
-        if not outside.any():
+        if outside.mean() < _FEW:
+            outside[:] = False
             found.append("none was found, so that the whole field counts as brain")
+        else:
+            found.append("none at the corners, so that voxels of exactly 0 are taken for it")
+    elif not found and (~outside).mean() > _MOST_BODY:
+        found.append(f"0, but the rest fills more than {_MOST_BODY:.0%} of the volume: is the air in it not 0?")
     return Background(outside, level, " and ".join(found))
 
 
@@ -77,20 +92,38 @@ def _layer(image: np.ndarray, border: np.ndarray, before: np.ndarray) -> tuple[n
     reach = float(image.max()) - float(image.min())
     if spread <= _ONE_VALUE * reach:
         within = max(_NOISE_REACH * spread, _ONE_VALUE * reach if level else 0.0)
+        if np.mean(np.abs(values - level) <= within) < _ONE_VALUE_SHARE:
+            # a quantile of noise in place of the spread, which is 0
+            noise = _noise(image, border, before, level, float(np.quantile(values, 0.99) - level) / 2.33)
+            if noise is not None:
+                return noise
         outside = before | (np.abs(image - level) <= within)
         return (outside, level, f"{level:.6g}" if level else "") if not outside.all() else None
+    # what a mask has left at its rim is tissue, but for noise near 0
+    is_masked = before.any() and not image[before].any()
+    if is_masked and level > _NEAR_ZERO * spread:
+        return None
+    return _noise(image, border, before, level, spread)
+
+
+def _noise(
+    image: np.ndarray, border: np.ndarray, before: np.ndarray, level: float, spread: float
+) -> tuple[np.ndarray, float, str] | None:
+    """Return the background if it is noise of this middle and spread; None where no body stands out from it."""
     limit = level + _NOISE_REACH * spread
     above = (image > limit) & ~before
-    body = image[above]
+    bright = image[above]
     if (
         above.sum() < _LEAST_BODY * image.size
         or above[border].mean() > _MOST_AT_BORDER
-        or float(np.median(body)) - level < _CONTRAST * spread
+        or float(np.median(bright)) - level < _CONTRAST * spread
     ):
         return None
     labelled, _ = ndimage.label(above)
-    largest = labelled == np.bincount(labelled[above]).argmax()
-    return ~largest, level, f"noise around {level:.6g}, up to {limit:.6g}"
+    sizes = np.bincount(labelled.ravel())
+    sizes[0] = 0
+    body = np.isin(labelled, np.flatnonzero(sizes >= _LEAST_PART * sizes.max()))
+    return ~body, level, f"noise around {level:.6g}, up to {limit:.6g}, in {np.mean(~body):.0%} of the volume"
 
 
 def _corners(shape: tuple[int, ...]) -> np.ndarray:

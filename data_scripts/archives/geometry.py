@@ -15,6 +15,8 @@ from data_scripts.archives.volumes import SubjectError
 
 # U-Nets with three halvings need it
 VOXEL_MULTIPLE = 8
+# a head at 0.2 mm; what asks for more has a wrong header
+_MOST_VOXELS = 10**9
 
 
 def box_shape(box: Sequence[float], spacing: Sequence[float]) -> tuple[int, int, int]:
@@ -125,7 +127,7 @@ def to_box(
     }
     # MONAI's types promise a plain tensor where a MetaTensor comes out
     subject = {key: _resample(cast(MetaTensor, channel), spacing) for key, channel in subject.items()}
-    chosen = np.asarray(subject["labels"]).argmax(axis=0)
+    chosen = _decide(np.asarray(subject["labels"]))
     # rounding may leave a label that has won its voxel just below half of it
     subject["brain"] = (subject["brain"] >= 0.5) | torch.as_tensor(values[chosen] > 0)
     extent = [int(places[-1] - places[0] + 1) for places in _occupied(np.asarray(subject["brain"][0]))]
@@ -140,8 +142,20 @@ def to_box(
         ]
     )(subject)
     brain = np.asarray(subject["brain"][0]).astype(bool)
-    chosen = values[np.asarray(subject["labels"]).argmax(axis=0)] * brain
+    chosen = values[_decide(np.asarray(subject["labels"]))] * brain
     return np.asarray(subject["images"]), chosen, brain, np.asarray(subject["brain"].affine)
+
+
+def _decide(weights: np.ndarray) -> np.ndarray:
+    """Return the place of the label of each voxel: the largest, where labels together outweigh the background.
+
+    So the union of labels, such as a whole tumour, is as large as if it were a label of its own.
+
+    Args:
+        weights: of each value, the background first, [K, X, Y, Z].
+    """
+    labels = weights[1:].argmax(axis=0) + 1
+    return np.where(weights[1:].sum(axis=0) > weights[0], labels, 0)
 
 
 def _resample(volume: MetaTensor, spacing: Sequence[float]) -> torch.Tensor:
@@ -155,6 +169,8 @@ def _resample(volume: MetaTensor, spacing: Sequence[float]) -> torch.Tensor:
     if np.allclose(ratio, 1, atol=1e-3):
         return volume
     size = np.maximum(np.rint(np.asarray(volume.shape[1:]) / ratio), 1).astype(int)
+    if size.prod() > _MOST_VOXELS:
+        raise SubjectError(f"{size.tolist()} voxels at {_in_mm(spacing)} mm are too many; is its voxel size right?")
     moved = affine @ from_matvec(np.diag(ratio), (ratio - 1) / 2)
     return SpatialResample(mode="bilinear", align_corners=True)(volume, dst_affine=moved, spatial_size=size)
 

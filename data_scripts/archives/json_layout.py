@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_scripts.archives.layout import Layout, SubjectFiles, by_number, matching
+from data_scripts.archives.layout import Layout, SubjectFiles, by_number, matching, patient_of
 from data_scripts.archives.own_layout import check_name
 from riskmap.data.cohort import Task
 from riskmap.project.files import digest_of, read_json
@@ -107,6 +107,8 @@ def _entry(content: Any, *names: str) -> dict[str, Any]:
 def _regions(labels: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Return label to values, background left out: version 1 writes "1": "tumour", version 2 "tumour": 1 or [1, 2]."""
     if all(str(name).isdecimal() for name in labels):
+        if len({str(name) for name in labels.values()}) < len(labels):
+            raise ValueError(f"labels must have different names, got {labels}")
         labels = {str(name): int(value) for value, name in labels.items()}
     regions = {}
     for name, given in labels.items():
@@ -115,6 +117,8 @@ def _regions(labels: dict[str, Any]) -> dict[str, tuple[int, ...]]:
             raise ValueError(f"labels must be whole numbers of 0..255, got {name!r}: {given!r}")
         if name.lower() == "ignore":
             raise ValueError("labels has an 'ignore' label, which a prepared cohort cannot keep; leave it out")
+        if (name.lower() == "background") is not (0 in several) or (0 in several and several != [0]):
+            raise ValueError(f"labels must have 0 for the background and for nothing else, got {name!r}: {given!r}")
         if several != [0]:
             regions[name] = tuple(several)
     singles = [several[0] for several in regions.values() if len(several) == 1]
@@ -156,8 +160,12 @@ def _spelled(kind: str, name: str) -> str:
 def _find(archive: Path, root: Path, dataset: _Dataset) -> list[SubjectFiles]:
     """Find every case that has labels or an image; those of ``imagesTs`` have none to train with."""
     labels = _stems(root / "labelsTr", dataset.ending)
-    found = [(case, "imagesTr") for case in {*labels, *_cases(root / "imagesTr", dataset)}]
-    found += [(case, "imagesTs") for case in _cases(root / "imagesTs", dataset) - {case for case, _ in found}]
+    stems = _stems(root / "imagesTr", dataset.ending)
+    # a case's own name may end in four digits
+    by_channel = not stems & labels
+    found = [(case, "imagesTr") for case in {*labels, *_cases(stems, by_channel)}]
+    tested = _cases(_stems(root / "imagesTs", dataset.ending), by_channel)
+    found += [(case, "imagesTs") for case in tested - {case for case, _ in found}]
     if not found:
         raise ValueError(f"{root} holds no imagesTr/CASE_0000{dataset.ending} and no labelsTr/CASE{dataset.ending}")
     return [
@@ -166,6 +174,7 @@ def _find(archive: Path, root: Path, dataset: _Dataset) -> list[SubjectFiles]:
             subject=case,
             label=root / "labelsTr" / f"{case}{dataset.ending}",
             is_test=folder == "imagesTs",
+            patient=patient_of(case),
             **_images(root / folder, case, dataset),
         )
         for case, folder in sorted(found, key=lambda each: by_number(each[0]))
@@ -182,11 +191,9 @@ def _images(folder: Path, case: str, dataset: _Dataset) -> dict[str, Any]:
     return {"images": dict.fromkeys(dataset.modalities, whole), "channels": channels}
 
 
-def _cases(folder: Path, dataset: _Dataset) -> set[str]:
-    """Return the cases that have a file in a folder of images."""
-    stems = _stems(folder, dataset.ending)
-    of_channels = {stem[:-5] for stem in stems if re.fullmatch(r".+_\d{4}", stem)}
-    return of_channels or stems
+def _cases(stems: set[str], by_channel: bool) -> set[str]:
+    """Return whose files of images these are."""
+    return {stem[:-5] for stem in stems if re.fullmatch(r".+_\d{4}", stem)} if by_channel else stems
 
 
 def _stems(folder: Path, ending: str) -> set[str]:

@@ -86,6 +86,16 @@ def matching(archive: Path, pattern: str) -> list[Path]:
     ]
 
 
+def patient_of(name: str) -> str:
+    """Return whose scan it is by the name of a session as BIDS has it; empty where the name tells no session.
+
+    >>> patient_of("sub-01_ses-2"), patient_of("01_ses-2_run-1"), patient_of("P01")
+    ('sub-01', '01', '')
+    """
+    match = re.fullmatch(r"(?P<patient>.+?)_ses-[A-Za-z0-9]+(_.*)?", name)
+    return match["patient"] if match else ""
+
+
 def by_number(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts names by the numbers in them: 2 before 10."""
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]

@@ -7,7 +7,7 @@ from data_scripts.archives.layout import Layout, SubjectFiles, matching
 
 # what red, green and blue show
 LGG_MODALITIES = ("T1", "FLAIR", "T1ce")
-_FOLDER = r"TCGA_(?P<site>[A-Z0-9]{2})_[A-Z0-9]{4}_\d{8}"
+_FOLDER = r"(?P<patient>TCGA_(?P<site>[A-Z0-9]{2})_[A-Z0-9]{4})_\d{8}"
 
 
 def find_lgg(archive: Path) -> list[SubjectFiles]:
@@ -21,6 +21,7 @@ def find_lgg(archive: Path) -> list[SubjectFiles]:
             images=dict.fromkeys(LGG_MODALITIES, folder / f"{folder.name}_*[0-9].tif"),
             label=folder / f"{folder.name}_*_mask.tif",
             site=match["site"],
+            patient=match["patient"],
             channels={modality: place for place, modality in enumerate(LGG_MODALITIES)},
         )
         for folder in folders

@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_scripts.archives.layout import Layout, SubjectFiles, by_number
+from data_scripts.archives.layout import Layout, SubjectFiles, by_number, patient_of
 from data_scripts.archives.places import SESSION, SUBJECT, SUFFIXES, Listing
 from riskmap.data.cohort import Task
 from riskmap.project.choices import did_you_mean
@@ -21,8 +21,6 @@ PATIENT = "{patient}"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 # the prepared form has files of these names itself
 _RESERVED = ("LABEL", "BRAIN")
-# BIDS: the sessions of a subject are scans of one patient
-_BIDS_SESSION = re.compile(r"(?P<patient>sub-[A-Za-z0-9]+)_ses-[A-Za-z0-9]+(_.*)?")
 
 
 class Description(BaseModel):
@@ -200,7 +198,7 @@ def _patients(told: str | dict[str, list[str]], names: Iterable[str]) -> dict[st
         _check_there("patient", table, names)
         return table
     if not told:
-        return {name: match["patient"] for name in names if (match := _BIDS_SESSION.fullmatch(name))}
+        return {name: patient for name in names if (patient := patient_of(name))}
     pattern = re.escape(told).replace(re.escape(PATIENT), "(?P<patient>.+?)").replace(re.escape("*"), ".*")
     matches = {name: re.fullmatch(pattern, name) for name in names}
     odd = [name for name, match in matches.items() if match is None]

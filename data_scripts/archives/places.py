@@ -81,6 +81,11 @@ class Listing:
                 f"{len(near)} volumes nearly fit {', '.join(self.places.values())}, and are not read: "
                 f"{', '.join(near[:_SHOWN])}{more}"
             )
+        names = {name for name, _ in self._files}
+        twice = sorted(name for name in names if f"{name}.gz" in names)
+        if twice:
+            some = ", ".join(twice[:_SHOWN])
+            said.append(f"{len(twice)} volumes are there compressed and not, and one of both is read: {some}")
         return [*said, *self._links()]
 
     @cached_property

@@ -13,6 +13,8 @@ from riskmap.data.cohort import PARTS
 
 # the voxel size that the subjects have
 NATIVE = "native"
+# so many times the median's length, a brain is no brain
+_OUTLYING = 2.0
 DEFAULT_SPLIT = (12, 4, 8, 4, 12)
 
 
@@ -86,12 +88,14 @@ class Preparation:
 
     def fitted(self, voxels: Sequence[Sequence[float]], brains: Sequence[Sequence[float]]) -> Self:
         """Return the same choices with a voxel size and a box for subjects of these sizes, in mm along X, Y, Z."""
-        # headers are float32: a micrometre is less than they mean
-        native = tuple(np.median(voxels, axis=0).round(3).tolist())
+        # headers are float32
+        native = tuple(float(f"{side:.6g}") for side in np.median(voxels, axis=0))
         voxel = native if self.spacing == NATIVE else self.voxel
         # what is not resampled keeps its size to the voxel
-        margin = 0.0 if np.allclose(voxels, voxel, rtol=0, atol=1e-3) else 1.0
-        return replace(self, spacing=voxel, box=self.box or box_around(brains, voxel, margin))
+        margin = 0.0 if np.allclose(voxels, voxel, rtol=1e-3, atol=0) else 1.0
+        # one wrong voxel size must not make everyone's box
+        usual = [brain for brain in brains if np.all(np.asarray(brain) <= _OUTLYING * np.median(brains, axis=0))]
+        return replace(self, spacing=voxel, box=self.box or box_around(usual or brains, voxel, margin))
 
     def parameters(self, layout: Layout) -> dict[str, Any]:
         """Return what a prepared folder remembers of its making, as JSON: a call that differs in it is refused."""

@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -27,6 +27,8 @@ from riskmap.project.files import read_json, sha256_of_file, write_json
 from riskmap.project.folders import whole_folder
 
 _SOURCES = "sources.json"
+# a change of volume that a reader should know of
+_MUCH = 0.2
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def prepare_subject(out: Path, layout: Layout, preparation: Preparation, files: 
         with _costs_one_subject():
             check_files(files)
             hashes = _hashes(files)
-            kept = _notes_of(target, hashes)
+            kept = _notes_of(target, hashes, paths)
             boxed = _boxed(layout, preparation, files) if kept is None else None
     except SubjectError as error:
         # what an earlier call made of files that have since been damaged is no longer true
@@ -112,9 +114,11 @@ def prepare_subject(out: Path, layout: Layout, preparation: Preparation, files: 
         with whole_folder(target) as folder:
             for name, voxels in volumes.items():
                 save_volume(folder / paths[name].name, voxels, boxed.affine)
-            write_json(folder / _SOURCES, {"files": hashes, "notes": notes})
+            made = {path.name: sha256_of_file(folder / path.name) for path in paths.values()}
+            write_json(folder / _SOURCES, {"files": hashes, "notes": notes, "volumes": made})
+    made = read_json(target / _SOURCES)["volumes"]
     records = {
-        name: {"path": path.relative_to(out).as_posix(), "sha256": sha256_of_file(path)} for name, path in paths.items()
+        name: {"path": path.relative_to(out).as_posix(), "sha256": made[path.name]} for name, path in paths.items()
     }
     return Outcome(subject, records, notes=notes)
 
@@ -165,25 +169,35 @@ def _doubts(layout: Layout, files: SubjectFiles, images: np.ndarray) -> list[str
 
 def _boxed(layout: Layout, preparation: Preparation, files: SubjectFiles) -> _Boxed:
     """Bring a subject into the box; SubjectError if it is not sound."""
-    images, labels, outsides, affine, notes = _read(layout, files)
+    images, labels, outsides, was, notes = _read(layout, files)
     brain, num_outside = brain_of(outsides, labels)
     if num_outside:
         notes.append(f"{num_outside} labelled voxels lie outside what the images show; they are kept")
     scores, boxed_labels, boxed_brain, affine = to_box(
-        images, labels, brain, affine, layout, preparation.voxel, preparation.shape
+        images, labels, brain, was, layout, preparation.voxel, preparation.shape
     )
-    lost = sorted(set(np.unique(labels).tolist()) - set(np.unique(boxed_labels).tolist()))
-    if lost:
-        voxels = ", ".join(f"{value} ({np.count_nonzero(labels == value)})" for value in lost)
-        notes.append(f"label values whose few voxels are lost at the new voxel size: {voxels}")
+    notes += _changed_volumes(labels, boxed_labels, np.prod(voxel_sizes(was)) / np.prod(preparation.voxel))
     return _Boxed(z_scores(scores, boxed_brain, layout.modalities), boxed_labels, boxed_brain, affine, tuple(notes))
 
 
-def _notes_of(target: Path, hashes: dict[str, str]) -> list[str] | None:
-    """Return the notes of a subject that has been prepared from just these files, None if it has not."""
+def _changed_volumes(before: np.ndarray, after: np.ndarray, ratio: float) -> list[str]:
+    """Say which label values are lost, or change their volume by much, at a voxel of ``1 / ratio`` times the volume."""
+    notes = []
+    for value in np.unique(before[before > 0]).tolist():
+        there, left = np.count_nonzero(before == value), np.count_nonzero(after == value)
+        if not left:
+            notes.append(f"label value {value}, of {there} voxels, is lost at the new voxel size")
+        elif abs(left / (there * ratio) - 1) > _MUCH:
+            notes.append(f"label value {value} changes its volume by more than {_MUCH:.0%} at the new voxel size")
+    return notes
+
+
+def _notes_of(target: Path, hashes: dict[str, str], paths: Mapping[str, Path]) -> list[str] | None:
+    """Return the notes of a subject whose volumes are there as they were made of just these files; None otherwise."""
     record = target / _SOURCES
     kept = read_json(record) if record.is_file() else {}
-    return list(kept["notes"]) if kept.get("files") == hashes else None
+    there = {path.name: sha256_of_file(path) for path in paths.values() if path.is_file()}
+    return list(kept["notes"]) if (kept.get("files"), kept.get("volumes")) == (hashes, there) else None
 
 
 def _hashes(files: SubjectFiles) -> dict[str, str]:

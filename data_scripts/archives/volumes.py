@@ -169,7 +169,9 @@ def _read_file(path: Path, orientation_in_header: bool) -> tuple[np.ndarray, np.
     if not np.issubdtype(voxels.dtype, np.integer) and not np.issubdtype(voxels.dtype, np.floating):
         held = "colours" if voxels.dtype.names else str(voxels.dtype)
         raise SubjectError(f"{path.name} holds {held}; one number per voxel is needed")
-    zooms = [float(zoom) for zoom in image.header.get_zooms()[:3]]
+    if voxels.ndim < 3:
+        raise SubjectError(f"wrong shape: {path.name} has {voxels.shape}; three axes are needed")
+    zooms = [_unit(image) * float(zoom) for zoom in image.header.get_zooms()[:3]]
     if not all(0 < zoom < np.inf for zoom in zooms):
         raise SubjectError(f"voxel size {zooms} of {path.name} is not positive")
     if not orientation_in_header:
@@ -189,20 +191,33 @@ def _read_pictures(path: Path) -> np.ndarray:
 def _checked_affine(path: Path, image: SpatialImage) -> np.ndarray:
     """Return the affine of a file; SubjectError if the header does not give it, or what it gives is none."""
     header = image.header
-    is_nifti = isinstance(header, nibabel.Nifti1Header)
-    if isinstance(header, nibabel.AnalyzeHeader) and not (is_nifti and (header["qform_code"] or header["sform_code"])):
-        why = "both orientation codes of its header are 0" if is_nifti else "a header of Analyze has no place for it"
+    codes = (
+        [int(header[name]) for name in ("qform_code", "sform_code")] if isinstance(header, nibabel.Nifti1Header) else []
+    )
+    if isinstance(header, nibabel.AnalyzeHeader) and not any(codes):
+        why = "both orientation codes of its header are 0" if codes else "a header of Analyze has no place for it"
         raise SubjectError(
             f"orientation of {path.name} is unknown, and left and right with it: {why}; write it into the file, or, if "
             "the axes of all files run to the right, the front and the top, describe them with "
             "orientation_in_header: false"
         )
-    affine = np.asarray(image.affine)
+    affine = np.diag([*[_unit(image)] * 3, 1.0]) @ np.asarray(image.affine)
     if not np.isfinite(affine).all():
         raise SubjectError(f"affine of {path.name} holds NaN or infinity")
     if not voxel_sizes(affine).all() or np.isclose(np.linalg.det(affine[:3, :3] / voxel_sizes(affine)), 0, atol=1e-3):
         raise SubjectError(f"affine of {path.name} makes a volume of no thickness: {affine[:3].round(3).tolist()}")
+    if isinstance(header, nibabel.Nifti1Header) and all(codes):
+        sides = [np.linalg.det(each()[:3, :3]) for each in (header.get_qform, header.get_sform)]
+        if sides[0] * sides[1] < 0:
+            raise SubjectError(f"sform and qform of {path.name} disagree on left and right; mend the header")
     return affine
+
+
+def _unit(image: SpatialImage) -> float:
+    """Return the millimetres of a header's unit of length; one that is not told is a millimetre."""
+    header = image.header
+    unit = header.get_xyzt_units()[0] if isinstance(header, nibabel.Nifti1Header) else "mm"
+    return {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
 
 
 def _checked_image(name: str, voxels: np.ndarray) -> np.ndarray:
