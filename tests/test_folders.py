@@ -645,6 +645,15 @@ def test_a_patient_of_a_wrong_voxel_size_makes_nobody_else_s_box(tmp_path, out):
     assert "is its voxel size right?" in reasons(manifest)["P02"]
 
 
+def test_a_patient_with_twice_as_many_slices_has_a_place_in_the_box(tmp_path, out):
+    root = patients(tmp_path / "mine", 4)
+    for kind in ("flair", "t1", "seg"):
+        change(root, "P02", kind, lambda voxels: np.repeat(voxels, 3, axis=2))
+    _, manifest = prepared(root, out)
+    assert not manifest["problems"]
+    assert manifest["shape"][2] == 40
+
+
 def test_lengths_in_other_units_are_read_as_what_they_are(tmp_path, out):
     root = patients(tmp_path / "mine", 2)
     for kind in ("flair", "t1", "seg"):

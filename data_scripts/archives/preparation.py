@@ -14,7 +14,7 @@ from riskmap.data.cohort import PARTS
 # the voxel size that the subjects have
 NATIVE = "native"
 # so many times the median's length, a brain is no brain
-_OUTLYING = 2.0
+_OUTLYING = 4.0
 DEFAULT_SPLIT = (12, 4, 8, 4, 12)
 
 
