@@ -48,7 +48,7 @@ def test_every_arm_has_the_scale_of_the_plain_loss(name, data):
     recipe = ARMS[name].recipe(data)
     recipe.loss.dice_weight = 0.0
     sampler = sampler_of(TRAINING, data.slices.with_weights(recipe.weights), data.seed, recipe.places)
-    batches = [sampler.batch(step) for step in range(16)]
+    batches = [sampler.batch(step) for step in range(128)]
     losses = [
         recipe.loss(torch.zeros(32, 2, 8, 8), batch["label"].long(), batch.get("weight")).item() for batch in batches
     ]

@@ -295,7 +295,7 @@ def edit(monkeypatch):
     ("module", "old", "new"),
     [
         ("training/loop.py", "optimizer.zero_grad(set_to_none=True)", "pass"),
-        ("training/making.py", "pool[index] for index in order[:shots]", "pool[index] for index in order[-shots:]"),
+        ("training/making.py", "for index in order[:shots]", "for index in order[-shots:]"),
         ("training/networks.py", "def forward", "def backward"),
         ("data/batches.py", "= 0.5, 0.1, 0.1", "= 0.5, 0.1, 0.2"),
         ("data/patients.py", ".transpose(2, 0, 1)", ".transpose(2, 1, 0)"),
@@ -319,7 +319,7 @@ def test_a_changed_line_of_the_training_is_another_run_of_every_arm(tiny_cohort,
         ("project/progress.py", "import", "import math\nimport"),
         ("explorers/base.py", "DPI = 96", "DPI = 97"),
         # a source network is no arm
-        ("training/arm.py", "return weights / torch.stack", "return torch.stack"),
+        ("training/arm.py", "return weights / mean", "return weights * mean"),
         ("training/arms.py", "rsqrt()", "reciprocal()"),
     ],
 )
@@ -331,7 +331,7 @@ def test_what_decides_no_number_leaves_the_runs_where_they_are(tiny_cohort, edit
 
 def test_what_makes_arms_is_part_of_each(edit):
     before = {name: replace(arm).code for name, arm in ARMS.items()}
-    edit("training/arm.py", "return weights / torch.stack", "return torch.stack")
+    edit("training/arm.py", "return weights / mean", "return weights * mean")
     assert not set(before.values()) & {replace(arm).code for arm in ARMS.values()}
 
 
