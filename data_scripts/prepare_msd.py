@@ -51,7 +51,7 @@ def _in_words(task: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     of_task = argparse.ArgumentParser(add_help=False)
-    of_task.add_argument("--task", choices=TASKS, default=GLIOMA, help="the task, 27 MB (hippocampus) to 27 GB")
+    of_task.add_argument("--task", choices=TASKS, default=GLIOMA, help="the task")
     # which task it is decides the other options' defaults
     task = of_task.parse_known_args(argv)[0].task
     return prepare_command(
