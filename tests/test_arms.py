@@ -38,8 +38,8 @@ def data():
     images[..., :3] = 0
     labels[..., :3] = 0
     slices = SliceSet(images, labels, ("a",) * 6)
-    networks = {"source": brightness_network(0.6), "scratch": brightness_network(0.8)}
-    return TargetData(slices, 2, seed=0, training=TRAINING, **networks)
+    others = {"scratch": brightness_network(0.8), "fine_tune": brightness_network(0.65)}
+    return TargetData(slices, 2, brightness_network(0.6), seed=0, training=TRAINING, others=others)
 
 
 @pytest.mark.parametrize("name", [name for name in ARMS if name not in ("focal", "top_k")])
@@ -47,7 +47,9 @@ def test_every_arm_has_the_scale_of_the_plain_loss(name, data):
     """At logits that know nothing every cross-entropy is log 2, so the arms' losses must agree on average."""
     recipe = ARMS[name].recipe(data)
     recipe.loss.dice_weight = 0.0
-    sampler = sampler_of(TRAINING, data.slices.with_weights(recipe.weights), data.seed, recipe.places)
+    sampler = sampler_of(
+        TRAINING, data.slices.with_weights(recipe.weights), data.seed, recipe.places, recipe.label_places
+    )
     batches = [sampler.batch(step) for step in range(128)]
     losses = [
         recipe.loss(torch.zeros(32, 2, 8, 8), batch["label"].long(), batch.get("weight")).item() for batch in batches
@@ -55,35 +57,77 @@ def test_every_arm_has_the_scale_of_the_plain_loss(name, data):
     assert np.mean(losses) == pytest.approx(np.log(2), rel=1e-4)
 
 
-MAPS = [name for name in ARMS if name.endswith("_shuffled")]
+TWINS = [name for name in ARMS if name.endswith("_shuffled")]
+USES = {
+    "weights": [name for name in TWINS if not name.endswith(("_sampled_shuffled", "_everywhere_shuffled"))],
+    "places": [
+        name for name in TWINS if name.endswith(("_sampled_shuffled", "_everywhere_shuffled", "_both_shuffled"))
+    ],
+    "label_places": ["risk_map_focused_everywhere_shuffled"],
+}
 
 
-@pytest.mark.parametrize("name", [name for name in MAPS if "_sampled" not in name])
-def test_a_twin_has_the_values_of_its_map_at_other_places(name, data):
-    of_map, of_twin = ARMS[ARMS[name].control_of].recipe(data), ARMS[name].recipe(data)
-    # each is at mean 1 over the patches that are drawn
-    first, second = ((each.weights / each.weights.mean()).flatten().sort().values for each in (of_map, of_twin))
+@pytest.mark.parametrize(("use", "name"), [(use, name) for use, names in USES.items() for name in names])
+def test_a_twin_has_the_values_of_its_map_at_other_places(use, name, data):
+    of_map, of_twin = (getattr(ARMS[arm].recipe(data), use) for arm in (ARMS[name].control_of, name))
+    # weights are at mean 1 over the patches that are drawn
+    first, second = ((each / each.mean()).flatten(1).sort().values for each in (of_map, of_twin))
     torch.testing.assert_close(first, second)
-    assert not torch.equal(of_map.weights, of_twin.weights)
+    assert not torch.equal(of_map, of_twin)
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_twin_uses_what_its_map_uses(name, data):
+    of_map, of_twin = (ARMS[arm].recipe(data) for arm in (ARMS[name].control_of, name))
+    for use, names in USES.items():
+        assert (getattr(of_map, use) is not None) is (getattr(of_twin, use) is not None) is (name in names)
     assert of_map.loss.normalization == of_twin.loss.normalization
     assert of_map.loss.cross_entropy_weight == of_twin.loss.cross_entropy_weight
 
 
-@pytest.mark.parametrize("name", [name for name in MAPS if "_sampled" in name])
-def test_the_twin_of_a_sampler_draws_the_same_chances_at_other_places(name, data):
-    of_map, of_twin = ARMS[ARMS[name].control_of].recipe(data), ARMS[name].recipe(data)
-    assert of_map.weights is None
-    assert of_twin.weights is None
-    first, second = (each.places.flatten(1).sort().values for each in (of_map, of_twin))
-    torch.testing.assert_close(first, second)
-    assert not torch.equal(of_map.places, of_twin.places)
+@pytest.mark.parametrize("name", [*USES["places"], "own_error_sampled", "near_label_sampled", "scratch_sampled"])
+def test_a_sampler_draws_background_inside_the_patient(name, data):
+    places = ARMS[name].recipe(data).places
     outside = (data.slices.labels > 0) | ~data.inside
     assert outside.any()
-    assert not of_map.places[outside].any()
+    assert not places[outside].any()
+    assert places[~outside].min() > 0
+
+
+def test_the_sampler_of_own_error_prefers_what_the_fine_tuned_network_gets_wrong(data):
+    places = ARMS["own_error_sampled"].recipe(data).places
+    wrong = data.other_probabilities("fine_tune").argmax(1, keepdim=True) != data.slices.labels
+    background = places > 0
+    assert places[wrong & background].mean() > 3 * places[~wrong & background].mean()
+    with pytest.raises(ValueError, match="has not asked for the network of fine_tune"):
+        ARMS["own_error_sampled"].recipe(replace(data, others={}))
+
+
+def test_the_sampler_near_the_label_looks_at_labels_alone(data):
+    places = ARMS["near_label_sampled"].recipe(data).places
+    other = replace(data, source=brightness_network(0.2))
+    assert torch.equal(places, ARMS["near_label_sampled"].recipe(other).places)
+    # the last slice has no label
+    assert places[5][data.inside[5]].unique().tolist() == [1.0]
+
+
+def test_the_centred_map_leaves_each_class_the_share_that_class_balance_gives_it(data):
+    labels = data.slices.labels
+    of_map, of_balance = (ARMS[name].recipe(data).weights for name in ("risk_map_centred", "class_balanced"))
+    shares = [[each[labels == index].mean() / each.mean() for index in (0, 1)] for each in (of_map, of_balance)]
+    torch.testing.assert_close(*map(torch.stack, shares), rtol=1e-4, atol=0)
+    assert of_map[labels == 0].unique().numel() > 2
+
+
+def test_relative_hardness_forgets_no_pixel(data):
+    weights = ARMS["risk_map_hardness"].recipe(data).weights
+    assert weights.min() > 0
+    source = data.hardness
+    assert source.min() < 0.2 * source.mean()
 
 
 def test_every_map_is_there_as_weights_and_as_a_sampler_each_with_its_twin():
-    for name in ("risk_map_paper", "risk_map_hardness", "risk_map", "risk_map_focused"):
+    for name in ("risk_map_paper", "risk_map_hardness", "risk_map", "risk_map_centred", "risk_map_focused"):
         for arm in (name, f"{name}_sampled"):
             assert ARMS[f"{arm}_shuffled"].control_of == arm
 
@@ -143,10 +187,10 @@ def test_hard_labels_forget_how_sure_the_source_was(data):
 
 def test_the_hardness_of_a_scratch_model_is_its_own_cross_entropy(data):
     weights = ARMS["scratch_hardness"].recipe(data).weights
-    probability = data.probabilities_of(data.scratch).gather(1, data.slices.labels.long())
+    probability = data.other_probabilities("scratch").gather(1, data.slices.labels.long())
     ratio = weights / -probability.clamp_min(1e-6).log()
     assert ratio.min().item() == pytest.approx(ratio.max().item(), rel=1e-3)
-    assert ARMS["scratch_hardness"].needs_scratch
+    assert ARMS["scratch_hardness"].looks_at == ("scratch",)
     with pytest.raises(ValueError, match="number of classes must be at least 3, got 2"):
         cross_entropy_of(data.source_probabilities, torch.full((6, 1, 16, 16), 2))
 

@@ -138,6 +138,23 @@ def test_the_other_patches_lie_where_the_places_are_as_monai_draws_them(dims):
         assert (np.abs(counts - counts.sum() * wanted / wanted.sum()) < 5 * few).all()
 
 
+def test_patches_on_the_label_lie_where_its_places_are():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.ones(2, 1, 12, 12)
+    labels = (torch.rand(images.shape, generator=generator) < 0.2).to(torch.uint8)
+    chances = torch.rand(images.shape, generator=generator) ** 3
+    sampler = PatchSampler(SliceSet(images, labels, ("a", "b")), 4, 8000, 6000, seed=0, label_places=chances)
+    centres = sampler._centres(np.random.default_rng(0))
+    on_label = chances.flatten().numpy() * (labels.flatten().numpy() > 0)
+    found = np.bincount(centres[:6000], minlength=len(on_label))
+    assert not found[on_label == 0].any()
+    np.testing.assert_allclose(found / 6000, on_label / on_label.sum(), atol=0.01)
+    # the others lie anywhere
+    assert len(np.unique(centres[6000:])) > 0.99 * images.numel()
+    with pytest.raises(ValueError, match="label_places must be finite, at least 0 and not all 0"):
+        PatchSampler(SliceSet(images, labels, ("a", "b")), 4, 8, 4, seed=0, label_places=chances * (labels == 0))
+
+
 def test_without_places_the_other_patches_lie_in_the_patient():
     images = torch.zeros(2, 1, 32, 32)
     images[1, 0, 8:16, 4:12] = torch.rand(8, 8) + 1
@@ -253,7 +270,8 @@ def test_every_arm_has_a_recipe_for_volumes(tiny_cohort):
     volumes = load_volumes(tiny_cohort, tiny_cohort.part("target_train")[:1], Task.parse("T1ce:TC"))
     volumes = SliceSet(volumes.images[..., 8:40, 8:40, 8:40], volumes.labels[..., 8:40, 8:40, 8:40], volumes.subjects)
     source = build_network(2, SOURCE.network)
-    data = TargetData(volumes, 2, source, 0, SHORT, scratch=build_network(2, SOURCE.network, 1))
+    others = {arm: build_network(2, SOURCE.network, 1) for arm in ("scratch", "fine_tune")}
+    data = TargetData(volumes, 2, source, 0, SHORT, others)
     assert data.source_probabilities.shape == (1, 2, 32, 32, 32)
     for arm in ARMS.values():
         recipe = arm.recipe(data)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from riskmap.data.batches import PatchSampler
 from riskmap.data.cohort import Task
@@ -14,8 +15,9 @@ from riskmap.training.arms import get_arm
 from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 from riskmap.training.device import choose_device
 from riskmap.training.making import choose_patients
+from riskmap.training.networks import beside_network
 from riskmap.training.prediction import predict_patients
-from riskmap.training.runs import ensure_run, ensure_runs
+from riskmap.training.runs import ensure_run, ensure_runs, folder_of
 from riskmap.training.specs import SourceSpec, TransferSpec
 from riskmap.training.target_data import TargetData
 
@@ -168,3 +170,60 @@ def test_impossible_runs_are_named_before_any_work(change, message, tiny_cohort,
     with pytest.raises(ValueError, match=message):
         ensure_runs([replace(specs()[0], **change)], tiny_cohort, tmp_path, jobs=1, progress=False)
     assert not any(tmp_path.iterdir())
+
+
+def test_runs_of_one_draw_share_the_patients_and_not_the_first_weights(tiny_cohort, tmp_path):
+    draw = next(
+        draw for draw in range(20) if choose_patients(tiny_cohort, 1, draw) != choose_patients(tiny_cohort, 1, 0)
+    )
+    wanted = [replace(spec, draw=draw) for spec in specs(arms=("scratch",))]
+    first, second = ensure_runs(wanted, tiny_cohort, tmp_path, jobs=1, progress=False)
+    trained_on = [run.record["parameters"]["subjects"]["train"] for run in (first, second)]
+    assert trained_on[0] == trained_on[1] == list(choose_patients(tiny_cohort, 1, draw))
+    assert first.record["results"]["history"]["loss"] != second.record["results"]["history"]["loss"]
+    # the seed alone is the draw of that number
+    assert folder_of(specs()[0], tiny_cohort, tmp_path) == folder_of(replace(specs()[0], draw=0), tiny_cohort, tmp_path)
+
+
+def test_a_patient_that_is_left_out_is_scored_and_not_trained_on(tiny_cohort, tmp_path):
+    both = choose_patients(tiny_cohort, 2, 0)
+    wanted = [replace(specs()[0], shots=2, left_out=index) for index in (0, 1)]
+    runs = ensure_runs(wanted, tiny_cohort, tmp_path, jobs=1, progress=False)
+    for run, kept, scored in zip(runs, reversed(both), both, strict=True):
+        assert run.record["parameters"]["subjects"] == {"train": [kept], "scored": [scored]}
+        assert set(run.predictions()) == {scored}
+    for shots, left_out in ((2, 2), (2, -1), (1, 0)):
+        with pytest.raises(ValueError, match=f"left_out={left_out} must be one of two or more patients"):
+            replace(specs()[0], shots=shots, left_out=left_out)
+
+
+@pytest.mark.parametrize("name", ["own_error_sampled", "scratch_sampled", "scratch_hardness"])
+def test_what_an_arm_looks_at_is_made_first(name, tiny_cohort, tmp_path):
+    arm = get_arm(name)
+    run = ensure_run(replace(specs()[0], arm=arm), tiny_cohort, tmp_path, progress=False)
+    made = {record.parent.name.split("_k1_")[0] for record in tmp_path.glob("transfer/*/*/record.json")}
+    assert made == {name, *arm.looks_at} - {"source"}
+    assert len(list(tmp_path.glob("source/*/record.json"))) == 1
+    assert run.record["parameters"]["starts"] == arm.starts
+    assert ("flair-wt" if arm.needs_source else "scratch") in run.folder.parent.name
+
+
+def test_a_network_beside_the_source_leaves_it_as_it_was(tiny_cohort, tmp_path):
+    spec = replace(specs()[0], arm=get_arm("beside_source"))
+    run = ensure_run(spec, tiny_cohort, tmp_path, progress=False)
+    source, network = ensure_run(SOURCE, tiny_cohort, tmp_path, progress=False).network(), run.network()
+    # weights and running means alike
+    for name, values in source.body.state_dict().items():
+        assert torch.equal(network.source.state_dict()[name], values)
+    first = beside_network(source, 2, SOURCE.network, spec.seed)
+    assert not first(torch.rand(1, 1, 16, 16)).any()
+    assert any(not torch.equal(network.body.state_dict()[name], each) for name, each in first.body.state_dict().items())
+    predicted = predict_patients(network, tiny_cohort, tiny_cohort.part("target_test"), Task.parse("T1ce:TC"))
+    for patient, classes in run.predictions().items():
+        assert (predicted[patient] == classes).mean() > 0.99
+    assert network.train().source.training is False
+
+
+def test_an_arm_looks_at_known_networks_alone():
+    with pytest.raises(ValueError, match="looks_at must be of source, scratch, fine_tune, got focal"):
+        replace(get_arm("scratch"), looks_at=("focal",))

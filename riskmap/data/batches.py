@@ -1,6 +1,8 @@
 """Training batches of patches that depend on a seed and a step alone: one way for slices and for volumes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,13 +18,38 @@ _INTENSITY_SHARE, _FACTOR, _OFFSET = 0.5, 0.1, 0.1
 _INTERPOLATION = {"image": "bilinear", "label": "nearest", "weight": "bilinear"}
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Pixels, as flat indices into [N, 1, *spatial], and the running sum of their chances; None: all alike."""
+
+    pixels: np.ndarray
+    chances: np.ndarray | None
+
+    @classmethod
+    def alike(cls, mask: Tensor) -> Self:
+        return cls(_where(mask), None)
+
+    @classmethod
+    def weighted(cls, chances: Tensor) -> Self:
+        pixels = _where(chances > 0)
+        return cls(pixels, np.cumsum(chances.flatten().double().cpu().numpy()[pixels]))
+
+    def draw(self, generator: np.random.Generator, count: int) -> np.ndarray:
+        if self.chances is None:
+            return self.pixels[generator.integers(max(len(self.pixels), 1), size=count)]
+        drawn = generator.random(count) * self.chances[-1]
+        # rounding may reach the sum itself, behind which there is no pixel
+        return self.pixels[np.searchsorted(self.chances, drawn, side="right").clip(max=len(self.pixels) - 1)]
+
+
 class PatchSampler:
     """Draw augmented batches of patches; batch ``step`` depends on the seed and the step, on nothing before it.
 
     A run that is killed and goes on at step t therefore sees the very batches it would have seen. The first patches of
     a batch are centred on foreground, as MONAI's ``RandCropByPosNegLabeld`` and nnU-Net do, since most of a brain
     holds no tumour; the centres of the others are drawn in proportion to ``places`` (as ``RandWeightedCropd`` does), by
-    default alike wherever the image is not 0. A patch that would leave the image is moved back inside.
+    default alike wherever the image is not 0; on the foreground ``label_places`` does the same. A patch that would
+    leave the image is moved back inside.
 
     Each patch is turned round left and right in one case of two, is turned by up to 0.15 rad and scaled by up to 10 %
     in one of five (labels by nearest neighbour), and its grey values are scaled and shifted a little in one of two.
@@ -39,11 +66,13 @@ class PatchSampler:
         seed: at least 0.
         places: how likely a pixel is the centre of one of the other patches, [N, 1, *spatial], at least 0 and not all
             0; None: alike wherever the image is not 0.
+        label_places: how likely a foreground pixel is the centre of one of the first patches, alike; values elsewhere
+            do not count. None: all alike.
         augment: whether patches are changed.
         device: where the batches are made; None: where the data are.
 
     Raises:
-        ValueError: ``places`` does not fit the data, or holds no such numbers.
+        ValueError: ``places`` or ``label_places`` does not fit the data, or holds no such numbers.
     """
 
     def __init__(
@@ -55,22 +84,25 @@ class PatchSampler:
         seed: int,
         *,
         places: Tensor | None = None,
+        label_places: Tensor | None = None,
         augment: bool = True,
         device: torch.device | None = None,
     ) -> None:
         self.size, self.per_step, self.seed, self.augment = size, per_step, seed, augment
         self._whole = {key: _padded(values, size).to(device) for key, values in data.tensors().items()}
         self._spatial = tuple(self._whole["image"].shape[2:])
-        self._foreground = _where(self._whole["label"] > 0)
-        self._num_foreground = num_foreground if len(self._foreground) else 0
-        self._chances = None
+        foreground = self._whole["label"] > 0
+        self._num_foreground = num_foreground if foreground.any() else 0
+        if label_places is None or not self._num_foreground:
+            self._foreground = _Places.alike(foreground)
+        else:
+            label_places = label_places * (data.labels > 0)
+            self._foreground = _Places.weighted(_padded(_checked("label_places", label_places, data), size))
         if places is None:
             inside = self._whole["image"] != 0
-            self._elsewhere = _where(inside if inside.any() else ~inside)
+            self._elsewhere = _Places.alike(inside if inside.any() else ~inside)
         else:
-            chances = _padded(_checked_places(places, data), size)
-            self._elsewhere = _where(chances > 0)
-            self._chances = np.cumsum(chances.flatten().double().cpu().numpy()[self._elsewhere])
+            self._elsewhere = _Places.weighted(_padded(_checked("places", places, data), size))
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Return {"image", "label"[, "weight"]}, each [B, 1, size, size(, size)], of the given step."""
@@ -82,15 +114,8 @@ class PatchSampler:
 
     def _centres(self, generator: np.random.Generator) -> np.ndarray:
         """Draw the centres of a batch, as flat indices into [N, 1, *spatial]."""
-        at_foreground = self._foreground[generator.integers(max(len(self._foreground), 1), size=self._num_foreground)]
-        others = self.per_step - self._num_foreground
-        if self._chances is None:
-            chosen = generator.integers(len(self._elsewhere), size=others)
-        else:
-            drawn = generator.random(others) * self._chances[-1]
-            # rounding may reach the sum itself, behind which there is no pixel
-            chosen = np.searchsorted(self._chances, drawn, side="right").clip(max=len(self._chances) - 1)
-        return np.concatenate([at_foreground, self._elsewhere[chosen]])
+        at_foreground = self._foreground.draw(generator, self._num_foreground)
+        return np.concatenate([at_foreground, self._elsewhere.draw(generator, self.per_step - self._num_foreground)])
 
     def _corners(self, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the image of each centre [B], and the first pixel of the patch around it [B, axes]."""
@@ -144,12 +169,12 @@ def _where(mask: Tensor) -> np.ndarray:
     return found.to(torch.int32 if mask.numel() < 2**31 else torch.int64).cpu().numpy()
 
 
-def _checked_places(places: Tensor, data: SliceSet) -> Tensor:
+def _checked(name: str, places: Tensor, data: SliceSet) -> Tensor:
     if places.shape != data.labels.shape:
-        raise ValueError(f"places has shape {list(places.shape)}; the labels have {list(data.labels.shape)}")
+        raise ValueError(f"{name} has shape {list(places.shape)}; the labels have {list(data.labels.shape)}")
     if not (places.isfinite().all() and places.min() >= 0 and places.max() > 0):
         raise ValueError(
-            "places must be finite, at least 0 and not all 0, got values from "
+            f"{name} must be finite, at least 0 and not all 0, got values from "
             f"{places.min().item():g} to {places.max().item():g}"
         )
     return places

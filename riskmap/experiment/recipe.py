@@ -128,7 +128,7 @@ def make_run(
     if kept.exists():
         return {**read_json(kept), "variant": title}
     of_source = None
-    if arm.starts == "source":
+    if arm.needs_source:
         of_source = ensure_run(Setting().source(source), opened, out_dir, progress=False).network()
     slices = load_patients(opened, choose_patients(opened, _SHOTS, 0), task, training.spatial_dims)
     with torch_threads(variant.threads):

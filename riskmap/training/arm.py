@@ -9,7 +9,7 @@ own is taken as it is.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -42,15 +42,18 @@ class Recipe:
         strategy: how body and head are treated while they are tuned.
         places: where patches are cut, [N, 1, *spatial], at least 0: those that are not centred on foreground have their
             centres drawn in proportion to it, as by MONAI's ``RandWeightedCropd``; None: alike in the whole patient.
+        label_places: the same for those that are centred on foreground; None: alike on the whole label.
     """
 
     loss: Loss
     weights: torch.Tensor | None = None
     strategy: Strategy = field(default_factory=Strategy)
     places: torch.Tensor | None = None
+    label_places: torch.Tensor | None = None
 
 
 MakeRecipe = Callable[[TargetData], Recipe]
+LookedAt = Literal["source", "scratch", "fine_tune"]
 
 
 @dataclass(frozen=True)
@@ -61,29 +64,39 @@ class Arm:
         name: in records and on the command line.
         title: in tables and figures.
         recipe: makes the :class:`Recipe` of the target's training data.
-        starts: from "scratch" or from the "source" network.
+        starts: from "scratch", from the "source" network, or fresh "beside" the frozen source, see
+            :class:`riskmap.training.networks.BesideNetwork`.
         head: how the new head of a transferred network starts, see
             :func:`riskmap.training.networks.transfer_network`.
         control_of: the arm whose claim this one isolates; it takes that arm's learning rate.
-        needs_scratch: whether the recipe looks at a network that was trained from scratch.
+        looks_at: networks that the recipe looks at besides the one it starts from: "source", or the one that another
+            arm has trained on the same patients, "scratch" or "fine_tune".
         text: the code that a reader has written, kept in the records; empty for the arms of the package.
 
     Raises:
-        ValueError: it starts from something else.
+        ValueError: it starts from, or looks at, something else.
     """
 
     name: str
     title: str
     recipe: MakeRecipe
-    starts: Literal["scratch", "source"] = "source"
+    starts: Literal["scratch", "source", "beside"] = "source"
     head: Head = "zero"
     control_of: str | None = None
-    needs_scratch: bool = False
+    looks_at: tuple[LookedAt, ...] = ()
     text: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if self.starts not in ("scratch", "source"):
-            raise ValueError(f'starts={self.starts!r} must be "scratch" or "source"')
+        if self.starts not in ("scratch", "source", "beside"):
+            raise ValueError(f'starts={self.starts!r} must be "scratch", "source" or "beside"')
+        unknown = set(self.looks_at) - set(get_args(LookedAt))
+        if unknown:
+            raise ValueError(f"looks_at must be of {', '.join(get_args(LookedAt))}, got {', '.join(sorted(unknown))}")
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether the arm starts from the source network, stands beside it or looks at it."""
+        return self.starts != "scratch" or "source" in self.looks_at
 
     @cached_property
     def code(self) -> str:
@@ -114,7 +127,7 @@ def weighted(weigh: Weigh) -> MakeRecipe:
     return recipe
 
 
-def at_mean_one(weights: torch.Tensor, data: TargetData) -> torch.Tensor:
+def at_mean_one(weights: torch.Tensor, data: TargetData, places: torch.Tensor | None = None) -> torch.Tensor:
     """Divide weights by their mean over the pixels of the patches that a run draws.
 
     The mean over all pixels would not do: many patches lie on the label, where a map is high, and its loss would be a
@@ -123,11 +136,12 @@ def at_mean_one(weights: torch.Tensor, data: TargetData) -> torch.Tensor:
     Args:
         weights: [N, 1, *spatial], at least 0.
         data: whose patches are drawn.
+        places: where they are cut, as of :class:`Recipe`.
 
     Raises:
         ValueError: the weights are 0 on all of these patches, so that there is nothing to learn.
     """
-    sampler = sampler_of(data.training, data.slices.with_weights(weights), data.seed)
+    sampler = sampler_of(data.training, data.slices.with_weights(weights), data.seed, places)
     mean = torch.stack([sampler.batch(step)["weight"].mean() for step in range(_BATCHES_FOR_MEAN)]).mean().item()
     if not mean > 0:
         raise ValueError(f"the weights are 0 wherever patches are drawn (their mean is {mean:g}): nothing is learned")
@@ -155,6 +169,27 @@ def sampled(weigh: Weigh) -> MakeRecipe:
 
     def recipe(data: TargetData) -> Recipe:
         return Recipe(plain_loss(), places=places_of(weigh(data), data))
+
+    return recipe
+
+
+def sampled_everywhere(weigh: Weigh) -> MakeRecipe:
+    """Train with a plain loss on patches whose centres lie where the weights are high, on the label as well."""
+
+    def recipe(data: TargetData) -> Recipe:
+        weights = weigh(data)
+        return Recipe(plain_loss(), places=places_of(weights, data), label_places=weights)
+
+    return recipe
+
+
+def weighted_and_sampled(weigh: Weigh) -> MakeRecipe:
+    """Weight a plain loss, at mean 1 over the pixels that are drawn, and cut patches where the weights are high."""
+
+    def recipe(data: TargetData) -> Recipe:
+        weights = weigh(data)
+        places = places_of(weights, data)
+        return Recipe(plain_loss(), at_mean_one(weights, data, places), places=places)
 
     return recipe
 

@@ -7,6 +7,7 @@ arm needs neither: see :func:`riskmap.training.own_arm.arm_of`.
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 
 from riskmap.project.choices import unknown
@@ -15,14 +16,17 @@ from riskmap.training.arm import (
     SAMPLED_SUFFIX,
     TWIN_SUFFIX,
     Arm,
+    LookedAt,
     MakeRecipe,
     Recipe,
     Weigh,
     by_foreground,
     sampled,
+    sampled_everywhere,
     shuffled,
     tuned,
     weighted,
+    weighted_and_sampled,
 )
 from riskmap.training.baseline_losses import DiceFocalSoftmaxLoss, DiceTopKLoss, boundary_weights, plain_loss
 from riskmap.training.own_arm import (
@@ -90,8 +94,8 @@ def fitted(data: TargetData, probabilities: torch.Tensor | None = None, **choice
 
 
 def relative_hardness(data: TargetData) -> torch.Tensor:
-    """Weight by the hardness over its mean in the data set, without bounds."""
-    return fitted(data, weighting="hardness")
+    """Weight by the hardness over its mean in the data set; no pixel counts less than a fifth of the mean."""
+    return fitted(data, weighting="hardness", floor=0.2)
 
 
 def mean_of_class(data: TargetData) -> torch.Tensor:
@@ -99,14 +103,24 @@ def mean_of_class(data: TargetData) -> torch.Tensor:
     return class_mean(relative_hardness(data), data.slices.labels)
 
 
+def centred(data: TargetData) -> torch.Tensor:
+    """Weight by class balance times the hardness over its class's mean, from a fifth to five times.
+
+    Each class keeps the share that class balance gives it, so that nothing but the place inside the class is new.
+    """
+    labels = data.slices.labels
+    relative = (data.hardness / class_mean(data.hardness, labels).clamp_min(1e-6)).clamp(0.2, 5.0)
+    return balanced(data) * relative / class_mean(relative, labels)
+
+
 def hard_label_hardness(data: TargetData) -> torch.Tensor:
     """Weight by the hardness of the source's most likely class alone (NCE)."""
-    return fitted(data, hard_probabilities(data.source_probabilities), weighting="hardness")
+    return fitted(data, hard_probabilities(data.source_probabilities), weighting="hardness", floor=0.2)
 
 
 def scratch_cross_entropy(data: TargetData) -> torch.Tensor:
     """Weight by the cross-entropy of a network that was trained from scratch on the same patients."""
-    return cross_entropy_of(data.scratch_probabilities, data.slices.labels)
+    return cross_entropy_of(data.other_probabilities("scratch"), data.slices.labels)
 
 
 def bounded(data: TargetData) -> torch.Tensor:
@@ -119,8 +133,21 @@ def focused(data: TargetData) -> torch.Tensor:
     return fitted(data, weighting="affine", slope=20.0)
 
 
-def _control(of: str, name: str, title: str, makes: MakeRecipe, needs_scratch: bool = False) -> Arm:
-    return Arm(name, f"Control: {title}", makes, control_of=of, needs_scratch=needs_scratch)
+def own_error(data: TargetData) -> torch.Tensor:
+    """Weight by 1 + 20 r, r being the network's own cross-entropy after plain fine-tuning instead of the hardness."""
+    loss = cross_entropy_of(data.other_probabilities("fine_tune"), data.slices.labels)
+    # torch's quantile takes no more than 16 million values
+    highest = max(float(np.quantile(loss[data.inside].numpy(), 0.99)), 1e-6)
+    return 1 + 20 * (loss / highest).clamp(max=1.0)
+
+
+def near_label(data: TargetData) -> torch.Tensor:
+    """Weight by 1 + 20 times the nearness to a label boundary, which every network finds hard."""
+    return boundary_weights(data.slices.labels, strength=20.0)
+
+
+def _control(of: str, name: str, title: str, makes: MakeRecipe, *looks_at: LookedAt) -> Arm:
+    return Arm(name, f"Control: {title}", makes, control_of=of, looks_at=looks_at)
 
 
 def _map(name: str, title: str, short: str, weigh: Weigh) -> tuple[Arm, ...]:
@@ -134,11 +161,21 @@ def _map(name: str, title: str, short: str, weigh: Weigh) -> tuple[Arm, ...]:
     )
 
 
+def _further(name: str, title: str, makes: Callable[[Weigh], MakeRecipe]) -> tuple[Arm, Arm]:
+    """Return another use of the map 1 + 20 r, and its shuffled twin."""
+    twin = _control(name, name + TWIN_SUFFIX, f"{title[0].lower()}{title[1:]}, shuffled", makes(shuffled(focused)))
+    return Arm(name, title, makes(focused)), twin
+
+
 _PAPER = by_foreground(reconstruction)
+_HARDNESS, _FOCUSED = "risk_map_hardness", "risk_map_focused"
+_SAMPLER = _FOCUSED + SAMPLED_SUFFIX
 _ROWS = (
     Arm("scratch", "From scratch", plain, starts="scratch"),
     Arm("fine_tune", "Fine-tuning", plain),
     Arm("random_head", "Fine-tuning, random head", plain, head="random"),
+    Arm("beside_source", "Fresh network beside the frozen source", plain, starts="beside"),
+    Arm("frozen_body", "Fine-tuning of the head alone", tuned(body_rate=0.0)),
     Arm("linear_probe", "Linear probe, then fine-tuning", tuned(probe_share=0.5)),
     Arm("discriminative_rate", "Fine-tuning, body at 0.1 of the rate", tuned(body_rate=0.1)),
     Arm("l2_sp", "Fine-tuning, L2-SP", tuned(body_pull=0.01, head_pull=0.01)),
@@ -149,12 +186,18 @@ _ROWS = (
     *_map("risk_map_paper", "reconstruction of the paper", "reconstruction", _PAPER),
     _control("risk_map_paper", "foreground_normalised", "reconstruction, w = 1", weighted(by_foreground(ones))),
     _control("risk_map_paper", "risk_map_paper_mean_one", "reconstruction, mean 1", weighted(reconstruction)),
-    *_map("risk_map_hardness", "h / mean(h)", "h / mean(h)", relative_hardness),
-    _control("risk_map_hardness", "risk_map_hardness_class_mean", "class mean of h", weighted(mean_of_class)),
-    _control("risk_map_hardness", "hard_label", "h of hard labels (NCE)", weighted(hard_label_hardness)),
-    _control("risk_map_hardness", "scratch_hardness", "h of a scratch model", weighted(scratch_cross_entropy), True),
+    *_map(_HARDNESS, "h / mean(h), at least 0.2", "h / mean(h)", relative_hardness),
+    _control(_HARDNESS, "risk_map_hardness_class_mean", "class mean of h", weighted(mean_of_class)),
+    _control(_HARDNESS, "hard_label", "h of hard labels (NCE)", weighted(hard_label_hardness)),
+    _control(_HARDNESS, "scratch_hardness", "h of a scratch model", weighted(scratch_cross_entropy), "scratch"),
     *_map("risk_map", "bounded", "bounded map", bounded),
-    *_map("risk_map_focused", "1 + 20 r", "1 + 20 r", focused),
+    *_map("risk_map_centred", "class balance and h within its class", "centred h", centred),
+    *_map(_FOCUSED, "1 + 20 r", "1 + 20 r", focused),
+    *_further(_FOCUSED + "_everywhere", "Sampler, 1 + 20 r, label too", sampled_everywhere),
+    *_further(_FOCUSED + "_both", "Weight and sampler, 1 + 20 r", weighted_and_sampled),
+    _control(_SAMPLER, "own_error_sampled", "sampler by the network's own loss", sampled(own_error), "fine_tune"),
+    _control(_SAMPLER, "near_label_sampled", "sampler by the distance to the label", sampled(near_label)),
+    Arm("scratch_sampled", "From scratch, sampler 1 + 20 r", sampled(focused), starts="scratch", looks_at=("source",)),
 )
 ARMS: dict[str, Arm] = {arm.name: arm for arm in _ROWS}
 # those that the tutorial's page on fine-tuning compares

@@ -45,7 +45,13 @@ class History:
         return {name: getattr(self, name) for name in ("loss", "validation_step", "validation_dice")}
 
 
-def sampler_of(config: TrainingConfig, data: SliceSet, seed: int, places: torch.Tensor | None = None) -> PatchSampler:
+def sampler_of(
+    config: TrainingConfig,
+    data: SliceSet,
+    seed: int,
+    places: torch.Tensor | None = None,
+    label_places: torch.Tensor | None = None,
+) -> PatchSampler:
     """Return what draws the batches of a run, on its device: patches of slices, or of volumes.
 
     Args:
@@ -53,10 +59,11 @@ def sampler_of(config: TrainingConfig, data: SliceSet, seed: int, places: torch.
         data: training slices or volumes, with their weights.
         seed: of the batches.
         places: where patches are cut, see :class:`riskmap.data.batches.PatchSampler`.
+        label_places: where those on the label are, alike.
     """
-    patches = config.patches
+    patches, device = config.patches, choose_device(config.device)
     cut = (patches.size, patches.per_step, patches.num_foreground)
-    return PatchSampler(data, *cut, seed, places=places, device=choose_device(config.device))
+    return PatchSampler(data, *cut, seed, places=places, label_places=label_places, device=device)
 
 
 def train(

@@ -3,7 +3,7 @@
 Whatever this module imports decides the numbers of a run, so the digest of its source is part of every run's name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from riskmap.measure.overlap import score_patients
 from riskmap.training.baseline_losses import plain_loss
 from riskmap.training.config import TrainingConfig
 from riskmap.training.loop import History, Validate, sampler_of, train
-from riskmap.training.networks import SegmentationNetwork, build_network, transfer_network
+from riskmap.training.networks import SegmentationNetwork, beside_network, build_network, transfer_network
 from riskmap.training.prediction import mean_dice_of_slices, predict_patients
 from riskmap.training.specs import SourceSpec, TransferSpec
 from riskmap.training.target_data import TargetData
@@ -60,6 +60,21 @@ def choose_patients(cohort: Cohort, shots: int, seed: int) -> tuple[str, ...]:
     return tuple(scan for index in order[:shots] for scan in pool[index])
 
 
+def patients_of(spec: TransferSpec, cohort: Cohort) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the scans that a run trains on, and those that it is scored on.
+
+    Raises:
+        ValueError: more shots than patients in the pool.
+        CohortError: the part that is scored is empty.
+    """
+    drawn = choose_patients(cohort, spec.shots, spec.seed if spec.draw is None else spec.draw)
+    if spec.left_out is None:
+        return drawn, cohort.part(spec.part)
+    left_out = list(dict.fromkeys(cohort.patients[scan] for scan in drawn))[spec.left_out]
+    kept = tuple(scan for scan in drawn if cohort.patients[scan] != left_out)
+    return kept, tuple(scan for scan in drawn if scan not in kept)
+
+
 def make_source(spec: SourceSpec, cohort: Cohort, checkpoint: Path, progress: bool) -> Made:
     """Train a source network and score it on its validation patients."""
     task, training = Task.parse(spec.task), spec.training
@@ -82,7 +97,7 @@ def make_transfer(
     spec: TransferSpec,
     cohort: Cohort,
     source: SegmentationNetwork | None,
-    scratch: SegmentationNetwork | None,
+    others: Mapping[str, SegmentationNetwork],
     checkpoint: Path,
     progress: bool,
 ) -> Made:
@@ -91,24 +106,20 @@ def make_transfer(
     Args:
         spec: of the run.
         cohort: of the run.
-        source: the frozen source network, None for an arm that starts from scratch.
-        scratch: a network from scratch on the same patients, for the arms that look at one.
+        source: the frozen source network, None for an arm that has nothing to do with it.
+        others: the networks of other arms on the same patients, for the arms that look at them.
         checkpoint: a file for what a stopped run goes on from.
         progress: whether a bar is shown.
     """
     task, training = Task.parse(spec.task), spec.training
     num_classes = cohort.targets[task.target].num_classes
-    trained_on = choose_patients(cohort, spec.shots, spec.seed)
+    trained_on, scored = patients_of(spec, cohort)
     slices = load_patients(cohort, trained_on, task, training.spatial_dims)
-    if source is None:
-        network = build_network(num_classes, spec.source.network, spec.seed)
-    else:
-        network = transfer_network(source, num_classes, spec.source.network, spec.seed, spec.arm.head)
-    recipe = spec.arm.recipe(TargetData(slices, num_classes, source, spec.seed, training, scratch))
-    scored = cohort.part(spec.part)
+    network = _first(spec, num_classes, source)
+    recipe = spec.arm.recipe(TargetData(slices, num_classes, source, spec.seed, training, others))
     history = train(
         network,
-        sampler_of(training, slices.with_weights(recipe.weights), spec.seed, recipe.places),
+        sampler_of(training, slices.with_weights(recipe.weights), spec.seed, recipe.places, recipe.label_places),
         recipe.loss,
         training,
         strategy=recipe.strategy,
@@ -117,6 +128,16 @@ def make_transfer(
         progress=f"{spec.arm.name} {spec.task}" if progress else None,
     )
     return _scored(network, history, cohort, task, trained_on, scored, training)
+
+
+def _first(spec: TransferSpec, num_classes: int, source: SegmentationNetwork | None) -> SegmentationNetwork:
+    """Return the network that a run starts from."""
+    config = spec.source.network
+    if source is None or spec.arm.starts == "scratch":
+        return build_network(num_classes, config, spec.seed)
+    if spec.arm.starts == "beside":
+        return beside_network(source, num_classes, config, spec.seed)
+    return transfer_network(source, num_classes, config, spec.seed, spec.arm.head)
 
 
 def _validation(cohort: Cohort, subjects: Sequence[str], task: Task, training: TrainingConfig) -> Validate:

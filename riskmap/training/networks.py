@@ -1,7 +1,7 @@
 """The segmentation network: a MONAI U-Net body and a head of one convolution; a new task changes the head alone."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from monai.networks.nets import UNet
@@ -47,11 +47,56 @@ class SegmentationNetwork(nn.Module):
         return self.head(self.body(image))
 
 
-def build_network(num_classes: int, config: NetworkConfig | None = None, seed: int = 0) -> SegmentationNetwork:
+class BesideNetwork(SegmentationNetwork):
+    """A fresh network that sees the features of a frozen source beside its own: ``head([body(image), source(image)])``.
+
+    "Residual feature integration" (arXiv 2505.11771): the source can help and cannot get in the way, as the head may
+    give its features no weight. Shapes as of :class:`SegmentationNetwork`.
+    """
+
+    def __init__(self, num_classes: int, config: NetworkConfig | None = None) -> None:
+        super().__init__(num_classes, config)
+        self.source = SegmentationNetwork(num_classes, config).body.requires_grad_(False)
+        self.head = type(self.head)(2 * self.head.in_channels, num_classes, kernel_size=1)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        # its running means stay those of the source's patients
+        self.source.eval()
+        return self
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.cat([self.body(image), self.source(image)], dim=1))
+
+
+def build_network(
+    num_classes: int,
+    config: NetworkConfig | None = None,
+    seed: int = 0,
+    kind: type[SegmentationNetwork] = SegmentationNetwork,
+) -> SegmentationNetwork:
     """Build a network whose fresh weights depend on ``seed`` alone; the global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return SegmentationNetwork(num_classes, config)
+        return kind(num_classes, config)
+
+
+def beside_network(
+    source: SegmentationNetwork, num_classes: int, config: NetworkConfig | None = None, seed: int = 0
+) -> SegmentationNetwork:
+    """Build a network for the target task that is fresh, up to a head of zeros, and stands beside the frozen source.
+
+    Args:
+        source: gives its body.
+        num_classes: of the target task.
+        config: of the source network.
+        seed: of the fresh weights.
+    """
+    network = build_network(num_classes, config, seed, BesideNetwork)
+    network.get_submodule("source").load_state_dict(source.body.state_dict())
+    for parameter in network.head.parameters():
+        nn.init.zeros_(parameter)
+    return network
 
 
 def transfer_network(

@@ -4,7 +4,6 @@ import inspect
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from types import FunctionType
 from typing import Any
 
@@ -190,11 +189,8 @@ def _recipe_of(function: Callable[[TargetData], Recipe]) -> MakeRecipe:
                 f"{function.__name__}(data) must return a Recipe of a loss, weights or None, and a Strategy, got "
                 f"{', '.join(type(part).__name__ for part in parts)}"
             )
-        weights, places = (
-            values if values is None else _checked(values, data.slices.labels, f"the {kind} of {name}(data) must be")
-            for kind, values in (("weights", made.weights), ("places", made.places))
-        )
-        return replace(made, weights=weights, places=places)
+        labels = data.slices.labels
+        return _with_maps(made, lambda kind, values: _checked(values, labels, f"the {kind} of {name}(data) must be"))
 
     return recipe
 
@@ -205,15 +201,18 @@ def _shuffled_recipe_of(function: Callable[[TargetData], Recipe]) -> MakeRecipe:
 
     def recipe(data: TargetData) -> Recipe:
         made = makes(data)
-        if made.weights is None and made.places is None:
+        if made.weights is None and made.places is None and made.label_places is None:
             raise ValueError(f"{function.__name__} has neither weights nor places, so it has no shuffled twin")
-        weights, places = (
-            values if values is None else _shuffled(values, data, function.__name__)
-            for values in (made.weights, made.places)
-        )
-        return replace(made, weights=weights, places=places)
+        return _with_maps(made, lambda _, values: _shuffled(values, data, function.__name__))
 
     return recipe
+
+
+def _with_maps(recipe: Recipe, change: Callable[[str, Tensor], Tensor]) -> Recipe:
+    """Return a recipe with each value per pixel that it has replaced by ``change(its name, it)``."""
+    maps = {"weights": recipe.weights, "places": recipe.places, "label_places": recipe.label_places}
+    new = {kind: values if values is None else change(kind, values) for kind, values in maps.items()}
+    return Recipe(recipe.loss, new["weights"], recipe.strategy, new["places"], new["label_places"])
 
 
 def _shuffled(weights: Tensor, data: TargetData, name: str) -> Tensor:

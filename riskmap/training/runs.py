@@ -27,8 +27,8 @@ from riskmap.training.arm import ARMS_MODULE
 from riskmap.training.arms import get_arm, is_of_table
 from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 from riskmap.training.device import choose_device
-from riskmap.training.making import Made, choose_patients, make_source, make_transfer
-from riskmap.training.networks import SegmentationNetwork, build_network, load_weights, save_weights
+from riskmap.training.making import Made, make_source, make_transfer, patients_of
+from riskmap.training.networks import BesideNetwork, SegmentationNetwork, build_network, load_weights, save_weights
 from riskmap.training.record import computing_versions, write_record
 from riskmap.training.specs import SourceSpec, TransferSpec
 
@@ -52,7 +52,8 @@ class Run:
         """Return the trained network in eval mode, on a device that
         :func:`riskmap.training.device.choose_device` knows."""
         parameters = self.record["parameters"]
-        network = build_network(parameters["num_classes"], _network_config(parameters["network"]))
+        kind = BesideNetwork if parameters.get("starts") == "beside" else SegmentationNetwork
+        network = build_network(parameters["num_classes"], _network_config(parameters["network"]), kind=kind)
         load_weights(network, self.folder / "weights.pt")
         return network.to(choose_device(device)).eval()
 
@@ -87,25 +88,27 @@ def _make(spec: Spec, cohort: Cohort, folder: Path, out_dir: Path, progress: boo
     else:
         needed = {kind: _ensure(each, cohort, out_dir, progress=False) for kind, each in _needed(spec).items()}
         networks = {kind: run.network(spec.training.device) for kind, run in needed.items()}
-        made = make_transfer(spec, cohort, networks.get("source"), networks.get("scratch"), checkpoint, progress)
+        source = networks.pop("source", None)
+        made = make_transfer(spec, cohort, source, networks, checkpoint, progress)
     return _keep(made, spec, cohort, folder, started)
 
 
 def _needed(spec: TransferSpec) -> dict[str, Spec]:
-    """Return the runs that a run looks at: its source network, and a network from scratch."""
-    needed: dict[str, Spec] = {"source": spec.source} if spec.arm.starts == "source" else {}
-    return needed | ({"scratch": replace(spec, arm=get_arm("scratch"))} if spec.arm.needs_scratch else {})
+    """Return the runs that a run looks at: its source network, and those of other arms on the same patients."""
+    needed: dict[str, Spec] = {"source": spec.source} if spec.arm.needs_source else {}
+    others = (arm for arm in spec.arm.looks_at if arm != "source")
+    return needed | {arm: replace(spec, arm=get_arm(arm)) for arm in others}
 
 
 def source_run_of(run: Run, cohort: Cohort, out_dir: Path) -> Run:
     """Return the source run that a transfer run started from.
 
     Raises:
-        ValueError: the run started from scratch.
+        ValueError: the run had none.
     """
     source = run.record["parameters"].get("source")
     if source is None:
-        raise ValueError(f"{run.folder.name} started from scratch: it has no source network")
+        raise ValueError(f"{run.folder.name} has nothing to do with a source network")
     training, network = _training_config(source["training"]), _network_config(source["network"])
     return ensure_run(SourceSpec(source["task"], source["seed"], training, network), cohort, out_dir, False)
 
@@ -136,13 +139,13 @@ def ensure_all(wanted: Iterable[Wanted], out_dir: Path, jobs: int = 2, progress:
 
 
 def prerequisites(wanted: Iterable[Wanted]) -> list[Wanted]:
-    """Return the source networks, and the networks from scratch, that runs look at."""
-    return [
-        (needed, cohort)
-        for spec, cohort in wanted
-        if isinstance(spec, TransferSpec)
-        for needed in _needed(spec).values()
-    ]
+    """Return the source networks, and those of other arms, that runs look at, each before what looks at it."""
+    found: list[Wanted] = []
+    for spec, cohort in wanted:
+        if isinstance(spec, TransferSpec):
+            needed: list[Wanted] = [(each, cohort) for each in _needed(spec).values()]
+            found += [*prerequisites(needed), *needed]
+    return found
 
 
 def missing_runs(wanted: Iterable[Wanted], out_dir: Path) -> list[Wanted]:
@@ -247,7 +250,7 @@ def folder_of(spec: Spec, cohort: Cohort, out_dir: Path) -> Path:
     task, digest = Task.parse(spec.task), digest_of(parameters)
     if isinstance(spec, SourceSpec):
         return out_dir / "source" / f"{task.slug}_seed{spec.seed}_{digest}"
-    start = Task.parse(spec.source.task).slug if spec.arm.starts == "source" else "scratch"
+    start = Task.parse(spec.source.task).slug if spec.arm.needs_source else "scratch"
     name = f"{spec.arm.name}_k{spec.shots}_seed{spec.seed}_{digest}"
     return out_dir / "transfer" / f"{start}_to_{task.slug}" / name
 
@@ -269,8 +272,7 @@ def parameters_of(spec: Spec, cohort: Cohort) -> dict[str, Any]:
     }
     if isinstance(spec, SourceSpec):
         return {"task": spec.task, "seed": spec.seed, "network": asdict(spec.network), **common}
-    cohort.part(spec.part)
-    choose_patients(cohort, spec.shots, spec.seed)
+    patients_of(spec, cohort)
     arm = spec.arm
     parameters = {
         "task": spec.task,
@@ -278,13 +280,14 @@ def parameters_of(spec: Spec, cohort: Cohort) -> dict[str, Any]:
         "arm_code": arm.code,
         "shots": spec.shots,
         "seed": spec.seed,
+        "draw": spec.seed if spec.draw is None else spec.draw,
+        "left_out": spec.left_out,
         "part": spec.part,
         "network": asdict(spec.source.network),
         **common,
     }
-    if arm.starts == "source":
-        parameters["source"] = asdict(spec.source)
-        parameters["head"] = arm.head
+    if arm.needs_source:
+        parameters |= {"source": asdict(spec.source), "starts": arm.starts, "head": arm.head}
     return parameters
 
 

@@ -46,12 +46,16 @@ class TransferSpec:
         task: the target task, such as "T1ce:TC".
         arm: one way to train.
         shots: number of target training patients, >= 1.
-        seed: chooses the patients, the fresh weights and the batches; arms of one seed share all three.
+        seed: chooses the fresh weights and the batches and, unless ``draw`` is given, the patients; arms of one seed
+            share all three.
         training: steps, learning rate, device, precision.
         part: the patients that are scored, "target_test", or "target_val" while choices are being made.
+        draw: chooses the patients, where several seeds train on the same ones.
+        left_out: which of the drawn patients, from 0, is not trained on and is scored in place of ``part``.
 
     Raises:
-        ValueError: a number of shots below 1, or network and patches differ in their spatial dimensions.
+        ValueError: a number of shots below 1, no such patient to leave out or none left, or network and patches
+            differ in their spatial dimensions.
     """
 
     source: SourceSpec
@@ -61,10 +65,14 @@ class TransferSpec:
     seed: int = 0
     training: TrainingConfig = field(default_factory=TrainingConfig)
     part: str = "target_test"
+    draw: int | None = None
+    left_out: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.shots, int) or self.shots < 1:
             raise ValueError(f"shots={self.shots!r} must be a whole number of at least 1")
+        if self.left_out is not None and not (0 <= self.left_out < self.shots and self.shots > 1):
+            raise ValueError(f"left_out={self.left_out!r} must be one of two or more patients, shots={self.shots}")
         _check_dimensions(self.training, self.source.network)
 
     def resolved(self) -> "TransferSpec":

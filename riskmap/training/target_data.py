@@ -1,5 +1,6 @@
 """What an arm may look at: the target's training patients, and frozen networks on them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,8 +18,9 @@ class TargetData:
     """What an arm may look at: target *training* slices (or volumes, in 3-D) and frozen networks.
 
     A network is any module that maps images [N, 1, *spatial] to logits [N, C, *spatial]; nothing but its softmax is
-    used. ``source`` is None where the arm starts from scratch; ``scratch``, trained on these slices alone, is there for
-    the arms that ask for it. ``training`` says how the run is trained: its patches and its precision.
+    used. ``source`` is None where the arm has nothing to do with it. ``others``, by the name of the arm that trained
+    them on these slices, are there for the arms that ask for them: "scratch", "fine_tune". ``training`` says how the
+    run is trained: its patches and its precision.
     """
 
     slices: SliceSet
@@ -26,7 +28,7 @@ class TargetData:
     source: nn.Module | None
     seed: int
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    scratch: nn.Module | None = None
+    others: Mapping[str, nn.Module] = field(default_factory=dict)
 
     def probabilities_of(self, network: nn.Module) -> torch.Tensor:
         """Return a network's softmax on the training slices, [N, K, *spatial]."""
@@ -50,16 +52,15 @@ class TargetData:
             raise ValueError("an arm that starts from scratch has no source network to look at")
         return self.probabilities_of(self.source)
 
-    @cached_property
-    def scratch_probabilities(self) -> torch.Tensor:
-        """Softmax of the network from scratch on the training slices, [N, K, *spatial].
+    def other_probabilities(self, arm: str) -> torch.Tensor:
+        """Return the softmax, on the training slices, of the network that another arm has trained, [N, K, *spatial].
 
         Raises:
-            ValueError: the arm has not asked for one.
+            ValueError: the arm has not asked for it.
         """
-        if self.scratch is None:
-            raise ValueError("the arm has not asked for a network from scratch (needs_scratch)")
-        return self.probabilities_of(self.scratch)
+        if arm not in self.others:
+            raise ValueError(f"the arm has not asked for the network of {arm} (looks_at)")
+        return self.probabilities_of(self.others[arm])
 
     @cached_property
     def inside(self) -> torch.Tensor:
