@@ -37,7 +37,7 @@ def make_records(plan: Plan, patients: int = 20) -> list[dict[str, Any]]:
     """Return a record of every run of a plan, with random Dice; scratch has one for all sources of a target."""
     generator = np.random.default_rng(0)
     records = {}
-    for pair, arm, shots, seed in (cell for block in plan.blocks for cell in block):
+    for pair, arm, shots, seed, *_ in (cell for block in plan.blocks for cell in block):
         source = None if arm == "scratch" else pair.source
         parameters = {
             "task": pair.target,

@@ -35,6 +35,7 @@ from riskmap.training.specs import Setting, TransferSpec
 
 RECORDS = RESULTS / "habits.json"
 _SEEDS = range(4)
+_PATIENTS = (3, 1)
 _WHOLE_SLICES = 16
 
 
@@ -171,7 +172,7 @@ class Cell:
 def cells_of(pairs: Mapping[str, Iterable[Pair]]) -> Iterator[Cell]:
     """Yield the cells of both questions."""
     for pair in pairs["pairs"]:
-        for patients in (3, 1):
+        for patients in _PATIENTS:
             title = f"{patients} patient{'s' if patients > 1 else ''}"
             yield Cell("pairs", pair, title, replace(GOOD, patients=patients))
     for pair in pairs["habits"]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import NamedTuple
 
 from riskmap.training.arms import ARMS, get_arm
 from riskmap.training.config import NetworkConfig, TrainingConfig
@@ -28,24 +30,46 @@ class Pair:
         return self.target.endswith(":TISSUE")
 
 
+class Cell(NamedTuple):
+    """One run of a plan, its learning rate apart; see :class:`riskmap.training.specs.TransferSpec`."""
+
+    pair: Pair
+    arm: str
+    shots: int
+    seed: int
+    draw: int | None = None
+    left_out: int | None = None
+
+
 @dataclass(frozen=True)
 class Block:
-    """A full grid of runs: every arm of every pair, for every number of shots and every seed."""
+    """A full grid of runs: every arm of every pair, for every number of shots, draw and seed.
+
+    Args:
+        pairs: of source and target.
+        arms: names of the arms.
+        shots: numbers of target patients.
+        seeds: of first weights and batches.
+        draws: of target patients; (None,): each seed draws its own.
+        left_out: places of the drawn patients that are left out in turn; (None,): none is.
+    """
 
     pairs: tuple[Pair, ...]
     arms: tuple[str, ...]
     shots: tuple[int, ...]
     seeds: tuple[int, ...]
+    draws: tuple[int | None, ...] = (None,)
+    left_out: tuple[int | None, ...] = (None,)
 
     def __post_init__(self) -> None:
         for arm in self.arms:
             get_arm(arm)
 
-    def __iter__(self) -> Iterator[tuple[Pair, str, int, int]]:
-        """Yield (pair, arm, shots, seed), all arms of a comparison next to one another."""
-        for seed in self.seeds:
-            for shots in self.shots:
-                yield from ((pair, arm, shots, seed) for pair in self.pairs for arm in self.arms)
+    def __iter__(self) -> Iterator[Cell]:
+        """Yield the cells, all arms of a comparison next to one another."""
+        for draw, seed, shots in product(self.draws, self.seeds, self.shots):
+            for pair, arm, left_out in product(self.pairs, self.arms, self.left_out):
+                yield Cell(pair, arm, shots, seed, draw, left_out)
 
 
 @dataclass(frozen=True)
@@ -105,17 +129,18 @@ class Plan:
         blocks = (self.rate_search, *self.blocks, self.every_rate)
         return tuple(dict.fromkeys(pair.cohort for block in blocks for pair in block.pairs))
 
-    def spec(self, pair: Pair, arm: str, shots: int, seed: int, rate: float, part: str) -> TransferSpec:
+    def spec(self, cell: Cell, rate: float, part: str) -> TransferSpec:
         """Return the specification of one run."""
-        source = SourceSpec(pair.source, seed % self.source_networks, self.source_training, self.network)
+        pair, arm = cell.pair, get_arm(cell.arm)
+        source = SourceSpec(pair.source, cell.seed % self.source_networks, self.source_training, self.network)
         training = replace(self.transfer_training, learning_rate=rate)
-        return TransferSpec(source, pair.target, get_arm(arm), shots, seed, training, part)
+        return TransferSpec(source, pair.target, arm, cell.shots, cell.seed, training, part, cell.draw, cell.left_out)
 
     def rate_search_specs(self) -> Iterator[tuple[Pair, TransferSpec]]:
         """Yield the development runs, scored on validation patients."""
-        for pair, arm, shots, seed in self.rate_search:
+        for cell in self.rate_search:
             for rate in self.rates:
-                yield pair, self.spec(pair, arm, shots, seed, rate, "target_val")
+                yield cell.pair, self.spec(cell, rate, "target_val")
 
     def published_specs(self, rates: Mapping[str, float]) -> Iterator[tuple[Pair, TransferSpec]]:
         """Yield the published runs, each once, scored on test patients.
@@ -123,10 +148,10 @@ class Plan:
         Args:
             rates: the chosen learning rate of each arm; a control has its arm's.
         """
-        cells = [(*cell, rates[rate_owner(cell[1])]) for block in self.blocks for cell in block]
-        cells += [(*cell, rate) for cell in self.every_rate for rate in self.rates]
-        for pair, arm, shots, seed, rate in dict.fromkeys(cells):
-            yield pair, self.spec(pair, arm, shots, seed, rate, "target_test")
+        cells = [(cell, rates[rate_owner(cell.arm)]) for block in self.blocks for cell in block]
+        cells += [(cell, rate) for cell in self.every_rate for rate in self.rates]
+        for cell, rate in dict.fromkeys(cells):
+            yield cell.pair, self.spec(cell, rate, "target_test")
 
 
 def rate_owner(arm: str) -> str:

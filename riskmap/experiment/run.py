@@ -162,10 +162,16 @@ def _compact_run(record: Mapping[str, Any]) -> dict[str, Any]:
     }
     return {
         "parameters": {name: value for name, value in parameters.items() if name not in ("network", "riskmap")},
-        "results": {"patients": rounded, "validation_dice": results["history"]["validation_dice"][-1]},
+        "results": {"patients": rounded, "validation_dice": _curve(results["history"])},
         "cost": record["cost"],
         "finished": record["finished"],
     }
+
+
+def _curve(history: Mapping[str, Any]) -> dict[str, float]:
+    """Return the validation Dice by step, as JSON has it: what a selection may look at."""
+    steps, dice = history["validation_step"], history["validation_dice"]
+    return {str(step): round(value, 5) for step, value in zip(steps, dice, strict=True)}
 
 
 def cost(runs: Iterable[Run], jobs: int) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""The chart of habits as a figure and as tables, from the rows that ``riskmap.experiment.habits`` keeps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from riskmap.experiment.shown import estimate_text
+from riskmap.figures.charts import plot_estimates
+from riskmap.figures.style import GREY, VERMILION
+from riskmap.measure.statistics import Estimate
+
+Row = Mapping[str, Any]
+_GOOD, _BAD, _OTHER = "good habits but one", "bad habits, all or all but one", "all good"
+_STYLES = {_GOOD: (VERMILION, "o"), _BAD: (GREY, "s"), _OTHER: ("#0072B2", "D")}
+
+
+def pair_title(row: Row) -> str:
+    """Return a row's pair, and whose patients it was measured on."""
+    whose = "real gliomas" if row["cohort"].startswith("lgg") else "simulated"
+    return f"{row['source']} → {row['target']}, {whose}"
+
+
+def estimate_of(row: Row) -> Estimate:
+    """Return a row's gap in Dice points."""
+    return Estimate(*row["gap"])
+
+
+def draw_habits(rows: Sequence[Row]) -> Figure:
+    """Draw the gap of each cell, a panel per pair; right of 0 transfer hurts."""
+    asked = [row for row in rows if row["question"] == "habits"]
+    titles = list(dict.fromkeys(pair_title(row) for row in asked))
+    columns = min(len(titles), 3)
+    lines = -(-len(titles) // columns)
+    figure = Figure(figsize=(4.2 * columns + 1.5, 5.2 * lines), dpi=100, layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False, sharex=True)
+    for place, title in enumerate(titles):
+        ax = axes.flat[place]
+        of_pair = {row["cell"]: estimate_of(row) for row in asked if pair_title(row) == title}
+        nothing = Estimate(float("nan"), float("nan"), float("nan"))
+        series = {
+            kind: [estimate if _kind(cell) == kind else nothing for cell, estimate in of_pair.items()]
+            for kind in _STYLES
+        }
+        plot_estimates(ax, list(of_pair), series, xlabel="gap: scratch − transferred (Dice points)", styles=_STYLES)
+        ax.get_legend().remove()
+        ax.set_title(title, fontsize=11)
+        if place % columns:
+            ax.tick_params(labelleft=False)
+    for ax in list(axes.flat)[len(titles) :]:
+        ax.remove()
+    figure.suptitle("Right of the dashed line transfer hurts, left of it transfer helps")
+    return figure
+
+
+def pairs_table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return, under good habits, one row per pair: Dice of the source, and the gap with few patients and with one."""
+    asked = [row for row in rows if row["question"] == "pairs"]
+    table: dict[str, dict[str, str]] = {}
+    for row in asked:
+        line = table.setdefault(pair_title(row), {"source's own Dice": f"{row['source_dice']:.2f}"})
+        line[f"scratch, transferred: {row['cell']}"] = f"{row['scratch']:.3f}, {row['transferred']:.3f}"
+        line[f"gap: {row['cell']}"] = estimate_text(estimate_of(row), digits=1, signed=True)
+    return pd.DataFrame([{"pair": title, **line} for title, line in table.items()])
+
+
+def _kind(cell: str) -> str:
+    if cell == "all good":
+        return _OTHER
+    return _BAD if cell.startswith("all bad") else _GOOD
