@@ -270,6 +270,11 @@ def test_harm_is_counted_at_the_chosen_rates_alone(done, found):
     ]
     compared = harm_cases(made, PLAN.harm_arms, PLAN.main_shots, rates)
     assert len(compared) == len(PAIRS) * len(PLAN.main.seeds)
+    for each in compared:
+        # nothing but first weights and batches parts the two from scratch
+        one, two = (run.record["parameters"] for run in (each.runs["scratch"], each.other_scratch))
+        assert one["subjects"] == two["subjects"]
+        assert one["seed"] != two["seed"]
     used = {
         (arm, run.record["parameters"]["training"]["learning_rate"])
         for each in compared

@@ -38,8 +38,9 @@ def test_tables_pair_patients_and_average_seeds_first(frame):
 
 
 def seeds_of(frame, arm, seeds):
-    """Return the frame with an arm's seeds renamed."""
-    return frame.assign(seed=frame["seed"].mask(frame["arm"] == arm, frame["seed"].map(dict(enumerate(seeds)))))
+    """Return the frame with an arm's seeds, which draw the patients as well, renamed."""
+    renamed = frame["seed"].mask(frame["arm"] == arm, frame["seed"].map(dict(enumerate(seeds))))
+    return frame.assign(seed=renamed, draw=renamed)
 
 
 @pytest.mark.parametrize("seeds", [(3, 4), (0, 3), (1, 2)])
@@ -49,6 +50,12 @@ def test_arms_of_other_seeds_cannot_be_paired(frame, seeds):
         score_tables.per_patient(seeds_of(frame, "fine_tune", seeds))
     swapped = seeds_of(frame, "fine_tune", (1, 0))
     pd.testing.assert_frame_equal(score_tables.per_patient(swapped), score_tables.per_patient(frame))
+
+
+def test_arms_of_one_seed_and_other_patients_cannot_be_paired(frame):
+    other = frame.assign(draw=frame["draw"].where(frame["arm"] != "fine_tune", 1 - frame["draw"]))
+    with pytest.raises(ValueError, match="must share patients and seeds"):
+        score_tables.per_patient(other)
 
 
 def test_an_arm_that_lacks_a_run_or_a_patient_cannot_be_paired(frame):

@@ -14,7 +14,15 @@ import torch
 from riskmap.data.cohort import Cohort, Task
 from riskmap.data.patients import load_slices, volume_to_slices
 from riskmap.experiment.plan import Pair, rate_owner
-from riskmap.measure.harm import PixelTransfer, compare_patients, excess_harm, fractions_by_class, fractions_by_distance
+from riskmap.measure.harm import (
+    KINDS,
+    PixelTransfer,
+    compare_patients,
+    excess_harm,
+    fractions_by_class,
+    fractions_by_distance,
+    shares_by_kind,
+)
 from riskmap.measure.pointing import pointing, reference_scores
 from riskmap.project.progress import progress_bar
 from riskmap.project.workers import torch_threads
@@ -24,15 +32,19 @@ from riskmap.training.target_data import TargetData
 
 CHURN = "churn"
 # columns that are measured; all others say of what
-_NUMBERS = ("harmed", "repaired", "excess", "pixels", "auroc", "average_precision", "prevalence", "leep")
+_NUMBERS = ("harmed", "repaired", "excess", *KINDS, "pixels", "auroc", "average_precision", "prevalence", "leep")
 TABLES = ("changes", "classes", "bands", "pointing", "leep")
 
 
 @dataclass(frozen=True)
 class HarmCase:
-    """The runs of one pair and seed that are held against one another: by arm, and a second run from scratch."""
+    """The runs of one pair, draw and seed that are held against one another: by arm, and a second run from scratch.
+
+    That one has seen the same patients and had other first weights, so that nothing but chance parts the two.
+    """
 
     pair: Pair
+    draw: int
     seed: int
     runs: Mapping[str, Run]
     other_scratch: Run
@@ -41,7 +53,7 @@ class HarmCase:
 def harm_cases(
     found: Iterable[tuple[Pair, Run]], arms: tuple[str, ...], shots: int, rates: Mapping[str, float]
 ) -> list[HarmCase]:
-    """Group the runs of some arms by pair and seed; the next seed's run from scratch gives the churn.
+    """Group the runs of some arms by pair, draw and seed; the draw's next seed from scratch gives the churn.
 
     Args:
         found: runs with their pairs; those with another number of shots or learning rate are passed over.
@@ -49,18 +61,19 @@ def harm_cases(
         shots: target patients.
         rates: the learning rate of each arm.
     """
-    by_pair: dict[Pair, dict[int, dict[str, Run]]] = defaultdict(lambda: defaultdict(dict))
+    drawn: dict[tuple[Pair, int], dict[int, dict[str, Run]]] = defaultdict(lambda: defaultdict(dict))
     for pair, run in found:
         parameters = run.record["parameters"]
         arm, rate = parameters["arm"], parameters["training"]["learning_rate"]
-        if parameters["shots"] == shots and arm in ("scratch", *arms) and rate == rates[rate_owner(arm)]:
-            by_pair[pair][parameters["seed"]][arm] = run
+        is_whole = parameters["shots"] == shots and parameters["left_out"] is None
+        if is_whole and arm in ("scratch", *arms) and rate == rates[rate_owner(arm)]:
+            drawn[pair, parameters["draw"]][parameters["seed"]][arm] = run
     whole = []
-    for pair, seeds in by_pair.items():
+    for (pair, draw), seeds in drawn.items():
         order = sorted(seed for seed in seeds if {"scratch", *arms} <= set(seeds[seed]))
         for seed, other in zip(order, order[1:] + order[:1], strict=True):
             if seed != other:
-                whole.append(HarmCase(pair, seed, seeds[seed], seeds[other]["scratch"]))
+                whole.append(HarmCase(pair, draw, seed, seeds[seed], seeds[other]["scratch"]))
     return whole
 
 
@@ -69,7 +82,8 @@ def count_harm(
 ) -> dict[str, dict[str, Any]]:
     """Return the tables of :func:`harm_tables` of all comparisons, averaged over seeds, as columns and rows.
 
-    - ``changes``: harmed and repaired share of the region per arm, patient and seed, and the harm beyond the churn;
+    - ``changes``: harmed and repaired share of the region per arm, patient and seed, the harm beyond the churn, and
+      both shares split into misses and false alarms, see :func:`riskmap.measure.harm.shares_by_kind`;
     - ``classes``, ``bands``: the same shares by true class, and by distance to the label boundary;
     - ``pointing``: AUROC and average precision of each score for the event "fine-tuning wrong where scratch is right",
       and for the event "another seed from scratch wrong";
@@ -84,7 +98,7 @@ def count_harm(
 
 
 def harm_tables(case: HarmCase, cohort: Cohort, out_dir: Path) -> dict[str, pd.DataFrame]:
-    """Return the tables of one pair and seed."""
+    """Return the tables of one pair, draw and seed."""
     task = Task.parse(case.pair.target)
     predictions = {arm: run.predictions() for arm, run in case.runs.items()}
     predictions[CHURN] = case.other_scratch.predictions()
@@ -97,7 +111,7 @@ def harm_tables(case: HarmCase, cohort: Cohort, out_dir: Path) -> dict[str, pd.D
         for patient, change in per_patient.items():
             names = {"arm": arm, "patient": patient}
             row = {"harmed": change.harmed_fraction, "repaired": change.repaired_fraction, "excess": excess[patient]}
-            tables["changes"].append(pd.DataFrame([names | row]))
+            tables["changes"].append(pd.DataFrame([names | row | shares_by_kind(change, truth[patient])]))
             tables["classes"].append(_by_class(change, truth[patient]).assign(**names))
             bands = fractions_by_distance(change, truth[patient], cohort.spacing)
             tables["bands"].append(bands.assign(**names))
@@ -111,7 +125,7 @@ def harm_tables(case: HarmCase, cohort: Cohort, out_dir: Path) -> dict[str, pd.D
             table = pointing(of_patient, changes[event][patient].region & right, wrong)
             tables["pointing"].append(table.assign(event=event, patient=patient))
     where = {"cohort": cohort.name, "source": case.pair.source, "target": case.pair.target}
-    return {name: pd.concat(parts).assign(**where, seed=case.seed) for name, parts in tables.items()}
+    return {name: pd.concat(parts).assign(**where, draw=case.draw, seed=case.seed) for name, parts in tables.items()}
 
 
 def pixel_scores(
@@ -152,8 +166,8 @@ def _by_class(change: PixelTransfer, truth: np.ndarray) -> pd.DataFrame:
 
 
 def mean_over_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """Average a table's numbers over seeds; a seed in which a number was undefined takes no part in its mean."""
-    keys = [name for name in table.columns if name != "seed" and name not in _NUMBERS]
+    """Average a table's numbers over draws and seeds; where a number was undefined, it takes no part in its mean."""
+    keys = [name for name in table.columns if name not in ("draw", "seed", *_NUMBERS)]
     numbers = [name for name in table.columns if name in _NUMBERS]
     return table.groupby(keys, sort=False, as_index=False)[numbers].mean()
 

@@ -82,7 +82,7 @@ class Findings:
     def rows(
         self, pair: Pair, arms: Iterable[str], shots: int | None = None, rate: float | None = None
     ) -> pd.DataFrame:
-        """Return the rows of some arms of a pair, with the seeds that all of them have.
+        """Return the rows of some arms of a pair, with the draws and seeds that all of them have.
 
         Args:
             pair: one of the plan.
@@ -99,11 +99,12 @@ class Findings:
         of_source = (frame["source"] == pair.source) | frame["source"].isna()
         chosen = frame.loc[(frame["cohort"] == pair.cohort) & (frame["target"] == pair.target) & of_source]
         chosen = chosen.loc[(chosen["shots"] == shots) & (chosen["rate"] == chosen["arm"].map(rates))]
-        seeds = [set(chosen.loc[chosen["arm"] == arm, "seed"]) for arm in wanted]
+        chosen = chosen.loc[chosen["left_out"].isna()].set_index(["draw", "seed"])
+        seeds = [set(chosen.index[chosen["arm"] == arm]) for arm in wanted]
         if not all(seeds):
             lacking = ", ".join(arm for arm, found in zip(wanted, seeds, strict=True) if not found)
             raise ValueError(f"no run of {lacking} for {pair.title} with {shots} target patients")
-        return chosen.loc[chosen["seed"].isin(set.intersection(*seeds))]
+        return chosen.loc[chosen.index.isin(set.intersection(*seeds))].reset_index()
 
     def dice(self, pair: Pair, arms: Sequence[str], shots: int | None = None) -> pd.DataFrame:
         """Return the Dice of each patient and arm, averaged over the seeds that all these arms have."""

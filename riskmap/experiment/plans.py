@@ -49,10 +49,10 @@ _SHORT = TrainingConfig(steps=4, patches=PatchConfig(size=16, per_step=4))
 _TINY_PAIRS = (Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"), Pair("iseg2019_tiny", "T1:TISSUE", "T2:TISSUE"))
 SMOKE = Plan(
     name="smoke",
-    main=Block(_TINY_PAIRS, _MAIN_ARMS, shots=(1,), seeds=(0, 1)),
-    further=Block(_TINY_PAIRS[:1], _OTHER_ARMS, shots=(1,), seeds=(0, 1)),
-    few_shots=(Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS, shots=(2,), seeds=(0, 1)),),
-    every_rate=Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS[1:], shots=(1,), seeds=(0, 1)),
+    main=Block(_TINY_PAIRS, _MAIN_ARMS, shots=(1,), seeds=(0, 1), draws=(0,)),
+    further=Block(_TINY_PAIRS[:1], _OTHER_ARMS, shots=(1,), seeds=(0, 1), draws=(0,)),
+    few_shots=(Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS, shots=(2,), seeds=(0, 1), draws=(0,)),),
+    every_rate=Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS[1:], shots=(1,), seeds=(0, 1), draws=(0,)),
     rate_search=Block(_TINY_PAIRS[:1], _ARMS_WITH_OWN_RATE, shots=(1,), seeds=(0,)),
     rates=(2.0e-3, 6.0e-3),
     source_training=_SHORT,

@@ -19,9 +19,10 @@ MAIN_SHOTS = 3
 
 
 def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return one row per run and patient: cohort, pair, arm, rate, steps, shots, seed, patient, dice (class mean).
+    """Return one row per run and patient: cohort, pair, arm, rate, steps, shots, draw, seed, patient, dice.
 
-    ``simulated`` tells whether the patients are, ``empty`` counts the classes that a patient does not have.
+    ``dice`` is the mean of the classes, ``simulated`` tells whether the patients are, ``empty`` counts the classes that a patient does not have,
+    ``left_out`` is which of the drawn patients was, or NaN.
 
     Raises:
         ValueError: the runs had different numbers of steps, so that no table can hold them side by side.
@@ -45,7 +46,10 @@ def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                     "rate": parameters["training"]["learning_rate"],
                     "steps": parameters["training"]["steps"],
                     "shots": parameters["shots"],
+                    # records that were published before the two were told apart have the seed alone
+                    "draw": parameters.get("draw", parameters["seed"]),
                     "seed": parameters["seed"],
+                    "left_out": parameters.get("left_out"),
                     "patient": patient,
                     "dice": float(np.mean(score["dice"])),
                     "empty": sum(score["empty"]),
@@ -63,15 +67,16 @@ def rows_of_pair(frame: pd.DataFrame, source: str, target: str, shots: int | Non
 
 
 def per_patient(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the Dice of each arm and patient, averaged over seeds, as a table [patient, arm].
+    """Return the Dice of each arm and patient, averaged over draws and seeds, as a table [patient, arm].
 
     Raises:
-        ValueError: an arm lacks a seed or a patient that another arm has, or has one twice, so that they cannot be
+        ValueError: an arm lacks a draw, seed or patient that another arm has, or has one twice, so that they cannot be
             paired.
     """
-    if frame.duplicated(["arm", "patient", "seed"]).any():
+    if frame.duplicated(["arm", "patient", "draw", "seed"]).any():
         raise ValueError("several runs of one arm, patient and seed: leave other shots, rates and pairs out first")
-    seeds = frame.groupby(["arm", "patient"])["seed"].agg(lambda column: tuple(sorted(column))).unstack("arm")
+    each = frame.assign(seed=list(zip(frame["draw"], frame["seed"], strict=True)))
+    seeds = each.groupby(["arm", "patient"])["seed"].agg(lambda column: tuple(sorted(column))).unstack("arm")
     if seeds.isna().any(axis=None) or seeds.stack().nunique() != 1:
         raise ValueError(f"arms must share patients and seeds to be compared; seeds per patient and arm:\n{seeds}")
     return frame.pivot_table(index="patient", columns="arm", values="dice", aggfunc="mean")

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import binary_dilation, distance_transform_edt
 
+KINDS = ("missed", "false alarms", "found", "cleared")
 BAND_EDGES_MM = (0.0, 2.0, 4.0, 8.0, 16.0, np.inf)
 
 
@@ -77,6 +78,30 @@ def compare_patients(
 ) -> dict[str, PixelTransfer]:
     """Return {patient: :func:`compare_pixels`} of class indices by patient."""
     return {name: compare_pixels(truth[name], scratch[name], transferred[name]) for name in truth}
+
+
+def shares_by_kind(change: PixelTransfer, truth: np.ndarray) -> dict[str, float]:
+    """Split harm and repair by what the pixel is: foreground that is missed or found, background alarmed or cleared.
+
+    Args:
+        change: what transfer changed in one image.
+        truth: class indices, shaped like the masks of ``change``.
+
+    Returns:
+        Shares of the region by the names of ``KINDS``, NaN where the region is empty. "missed" and "false alarms" are
+        parts of the harm, "found" and "cleared" of the repair.
+
+    Raises:
+        ValueError: truth has another shape.
+
+    >>> y, s, t = np.array([0, 1, 1, 0]), np.array([0, 1, 0, 1]), np.array([1, 0, 1, 0])
+    >>> shares_by_kind(compare_pixels(y, s, t, margin=1), y)
+    {'missed': 0.25, 'false alarms': 0.25, 'found': 0.25, 'cleared': 0.25}
+    """
+    _check_truth(change, truth)
+    foreground, total = truth > 0, change.region.sum()
+    parts = [mask & kind for mask in (change.harmed, change.repaired) for kind in (foreground, ~foreground)]
+    return {name: _share(part.sum(), total) for name, part in zip(KINDS, parts, strict=True)}
 
 
 def mean_fractions(changes: Mapping[str, PixelTransfer]) -> dict[str, float]:
