@@ -21,8 +21,8 @@ MAIN_SHOTS = 3
 def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return one row per run and patient: cohort, pair, arm, rate, steps, shots, draw, seed, patient, dice.
 
-    ``dice`` is the mean of the classes, ``simulated`` tells whether the patients are, ``empty`` counts the classes that a patient does not have,
-    ``left_out`` is which of the drawn patients was, or NaN.
+    ``dice`` is the mean of the classes, ``simulated`` tells whether the patients are, ``empty`` counts the classes that
+    a patient does not have, ``left_out`` is which of the drawn patients was, or NaN.
 
     Raises:
         ValueError: the runs had different numbers of steps, so that no table can hold them side by side.
