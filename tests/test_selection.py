@@ -9,7 +9,7 @@ from riskmap.experiment.selection import best_at_the_end, curves, halved, held_o
 ARMS = ("scratch", "fine_tune", "class_balanced", "focal")
 
 
-def record(arm, curve, dice, draw=0, seed=0, left_out=None, rate=6e-3, source="FLAIR:WT"):
+def record(arm, curve, dice, draw=0, seed=0, left_out=None, rate=6e-3, source="FLAIR:WT", source_steps=9):
     parameters = {
         "task": "T1ce:TC",
         "arm": arm,
@@ -19,7 +19,7 @@ def record(arm, curve, dice, draw=0, seed=0, left_out=None, rate=6e-3, source="F
         "left_out": left_out,
         "training": {"steps": 300, "learning_rate": rate},
         "data": {"cohort": "c", "simulated": True},
-        **({"source": {"task": source}} if arm != "scratch" else {}),
+        **({"source": {"task": source, "training": {"steps": source_steps}}} if arm != "scratch" else {}),
     }
     steps = dict(zip(("75", "150", "300"), curve, strict=True))
     patients = {f"p{index}": {"dice": [value], "empty": [False]} for index, value in enumerate(dice)}
@@ -73,6 +73,7 @@ def test_patients_that_are_left_out_choose_in_their_turn(records):
 def test_runs_of_another_source_or_rate_have_no_say(records):
     others = [record("fine_tune", (1.0, 1.0, 1.0), (1.0, 1.0), rate=2e-3)]
     others += [record("focal", (1.0, 1.0, 1.0), (1.0, 1.0), source="T2:WT")]
+    others += [record("class_balanced", (1.0, 1.0, 1.0), (1.0, 1.0), source_steps=1)]
     frame = scores(records)
     alone = select(frame, curves(records), ARMS, best_at_the_end, "select")
     pd.testing.assert_frame_equal(select(frame, curves([*records, *others]), ARMS, best_at_the_end, "select"), alone)

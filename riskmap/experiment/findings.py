@@ -80,7 +80,12 @@ class Findings:
         return tuple(pair for pair, gap in self.gaps.items() if gap.low > 0)
 
     def rows(
-        self, pair: Pair, arms: Iterable[str], shots: int | None = None, rate: float | None = None
+        self,
+        pair: Pair,
+        arms: Iterable[str],
+        shots: int | None = None,
+        rate: float | None = None,
+        source_steps: int | None = None,
     ) -> pd.DataFrame:
         """Return the rows of some arms of a pair, with the draws and seeds that all of them have.
 
@@ -89,6 +94,7 @@ class Findings:
             arms: names of ``riskmap.training.arms.ARMS``.
             shots: target patients; by default those of the main table.
             rate: a learning rate; by default each arm's chosen one.
+            source_steps: how long the source networks were trained; by default as long as the plan says.
 
         Raises:
             ValueError: an arm has no run there.
@@ -96,7 +102,8 @@ class Findings:
         frame, wanted = self.frame, list(arms)
         shots = self.plan.main_shots if shots is None else shots
         rates = {arm: self.rates[rate_owner(arm)]["chosen"] if rate is None else rate for arm in wanted}
-        of_source = (frame["source"] == pair.source) | frame["source"].isna()
+        steps = self.plan.source_training.steps if source_steps is None else source_steps
+        of_source = ((frame["source"] == pair.source) & (frame["source_steps"] == steps)) | frame["source"].isna()
         chosen = frame.loc[(frame["cohort"] == pair.cohort) & (frame["target"] == pair.target) & of_source]
         chosen = chosen.loc[(chosen["shots"] == shots) & (chosen["rate"] == chosen["arm"].map(rates))]
         chosen = chosen.loc[chosen["left_out"].isna()].set_index(["draw", "seed"])

@@ -39,6 +39,7 @@ class Cell(NamedTuple):
     seed: int
     draw: int | None = None
     left_out: int | None = None
+    source_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Block:
         seeds: of first weights and batches.
         draws: of target patients; (None,): each seed draws its own.
         left_out: places of the drawn patients that are left out in turn; (None,): none is.
+        source_steps: training steps of the source networks; None: those of the plan.
     """
 
     pairs: tuple[Pair, ...]
@@ -60,6 +62,7 @@ class Block:
     seeds: tuple[int, ...]
     draws: tuple[int | None, ...] = (None,)
     left_out: tuple[int | None, ...] = (None,)
+    source_steps: int | None = None
 
     def __post_init__(self) -> None:
         for arm in self.arms:
@@ -69,7 +72,7 @@ class Block:
         """Yield the cells, all arms of a comparison next to one another."""
         for draw, seed, shots in product(self.draws, self.seeds, self.shots):
             for pair, arm, left_out in product(self.pairs, self.arms, self.left_out):
-                yield Cell(pair, arm, shots, seed, draw, left_out)
+                yield Cell(pair, arm, shots, seed, draw, left_out, self.source_steps)
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,10 @@ class Plan:
     def spec(self, cell: Cell, rate: float, part: str) -> TransferSpec:
         """Return the specification of one run."""
         pair, arm = cell.pair, get_arm(cell.arm)
-        source = SourceSpec(pair.source, cell.seed % self.source_networks, self.source_training, self.network)
+        of_source = self.source_training
+        if cell.source_steps is not None:
+            of_source = replace(of_source, steps=cell.source_steps)
+        source = SourceSpec(pair.source, cell.seed % self.source_networks, of_source, self.network)
         training = replace(self.transfer_training, learning_rate=rate)
         return TransferSpec(source, pair.target, arm, cell.shots, cell.seed, training, part, cell.draw, cell.left_out)
 

@@ -44,6 +44,8 @@ PUBLISHED = Plan(
         seeds=(0,),
     ),
     rates=(2.0e-3, 6.0e-3),
+    # as its records have it, which are of the recipe before
+    source_training=TrainingConfig(400, 2.0e-3),
 )
 _SHORT = TrainingConfig(steps=4, patches=PatchConfig(size=16, per_step=4))
 _TINY_PAIRS = (Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"), Pair("iseg2019_tiny", "T1:TISSUE", "T2:TISSUE"))

@@ -22,7 +22,8 @@ def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return one row per run and patient: cohort, pair, arm, rate, steps, shots, draw, seed, patient, dice.
 
     ``dice`` is the mean of the classes, ``simulated`` tells whether the patients are, ``empty`` counts the classes that
-    a patient does not have, ``left_out`` is which of the drawn patients was, or NaN.
+    a patient does not have, ``left_out`` is which of the drawn patients was, or NaN, and ``source_steps`` how long the
+    source network was trained.
 
     Raises:
         ValueError: the runs had different numbers of steps, so that no table can hold them side by side.
@@ -34,13 +35,14 @@ def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     rows = []
     for record in records:
         parameters = record["parameters"]
-        source = parameters["source"]["task"] if "source" in parameters else None
+        source = parameters.get("source", {})
         for patient, score in record["results"]["patients"].items():
             rows.append(
                 {
                     "cohort": parameters["data"]["cohort"],
                     "simulated": parameters["data"]["simulated"],
-                    "source": source,
+                    "source": source.get("task"),
+                    "source_steps": source.get("training", {}).get("steps"),
                     "target": parameters["task"],
                     "arm": parameters["arm"],
                     "rate": parameters["training"]["learning_rate"],

@@ -52,6 +52,7 @@ def _names(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "cohort": parameters["data"]["cohort"],
         "source": parameters["source"]["task"] if "source" in parameters else None,
+        "source_steps": parameters["source"]["training"]["steps"] if "source" in parameters else None,
         "target": parameters["task"],
         "arm": parameters["arm"],
         "rate": parameters["training"]["learning_rate"],
@@ -115,9 +116,9 @@ def select(rows: pd.DataFrame, of_runs: pd.DataFrame, arms: Sequence[str], choos
     """
     chosen = []
     for draw, part in rows.loc[rows["arm"].isin(arms)].groupby([*KEYS], sort=False):
-        source = part["source"].dropna().unique()
         of_draw = of_runs.loc[(of_runs[KEYS] == list(draw)).all(axis=1)]
-        of_draw = of_draw.loc[of_draw["source"].isna() | of_draw["source"].isin(source)]
+        for name_of in ("source", "source_steps"):
+            of_draw = of_draw.loc[of_draw[name_of].isna() | of_draw[name_of].isin(part[name_of].dropna())]
         rates = part.drop_duplicates("arm").set_index("arm")["rate"]
         of_draw = of_draw.loc[of_draw["rate"] == of_draw["arm"].map(rates)].set_index("arm")
         lacking = [arm for arm in arms if list(of_draw.index).count(arm) != 1]
