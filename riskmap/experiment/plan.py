@@ -83,7 +83,7 @@ class Plan:
         name: names its folder under ``results/``.
         main: the runs of the main table.
         further: further arms and controls, on fewer pairs.
-        few_shots: the same arms with fewer and with more target patients.
+        few_shots: with fewer and with more target patients, poor sources, or patients left out.
         every_rate: runs that are made with every learning rate of the grid, not with the chosen one alone, to see how
             much hangs on the choice. A run that several blocks hold is made once.
         rate_search: the grid of development runs that chooses learning rates, on cohorts of their own.
@@ -100,9 +100,9 @@ class Plan:
     main: Block
     further: Block
     few_shots: tuple[Block, ...]
-    every_rate: Block
     rate_search: Block
     rates: tuple[float, ...]
+    every_rate: Block = Block((), (), (), ())
     source_training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(Setting.source_steps, Setting.source_learning_rate)
     )

@@ -1,4 +1,28 @@
-"""The plans that can be run by name: the published experiment, and a tiny one that tests every step of it."""
+"""The plans that can be run by name: the question anew, simulated and real; what was published before; a tiny one.
+
+Written down before a test patient of the two new plans was scored:
+
+*Pairs* were chosen on development patients, from the chart of habits (:mod:`riskmap.experiment.habits`). *Learning
+rates* are chosen there too, one per arm; a control takes its arm's. Test patients are scored once.
+
+*Statistic.* The Dice of each patient's volume, averaged over draws of target patients and first weights; differences
+between arms paired by patient; of several pairs the mean, each pair alike. Intervals are 95 %, from 10,000 bootstrap
+samples of the patients of each cohort, a patient with all its pairs. p is Wilcoxon's signed-rank test of the patients,
+each averaged over the pairs of its cohort, adjusted by Holm within the family. Draws are not resampled: in how many of
+them the mean has the same sign is said beside the interval.
+
+*Families*, each for simulated and for real patients apart, at the number of patients of the main block:
+
+1. transfer: fine-tuning - scratch, one test per pair;
+2. remedies: arm - fine-tuning, the mean over pairs, one test per arm of the main block that is no control;
+3. places: map - its own shuffled twin, the mean over pairs, one test per map of the main block;
+4. remedies and places once more where little is known: a poor source and one patient;
+5. selection: the chosen run - scratch, and - fine-tuning, the mean over pairs, and the worst pair.
+
+All else (further arms, other numbers of patients, six high-grade gliomas of another hospital, hippocampi) is described
+with intervals and no test. The hippocampi are volumes, two of some persons, and the pairing is not published: an
+interval over volumes is no claim on patients.
+"""
 
 from riskmap.experiment.plan import ARMS_WITH_OWN_RATE, Block, Pair, Plan
 from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
@@ -47,6 +71,93 @@ PUBLISHED = Plan(
     # as its records have it, which are of the recipe before
     source_training=TrainingConfig(400, 2.0e-3),
 )
+_KNOWN = ("scratch", "fine_tune", "random_head", "class_balanced")
+_JUDGED = ("risk_map_paper", "risk_map_focused", "risk_map_centred", "risk_map_focused_sampled")
+_ASKED = (*_KNOWN, *(arm for each in _JUDGED for arm in (each, f"{each}_shuffled")))
+_MORE = (
+    *("focal", "top_k", "l2_sp", "beside_source", "risk_map_hardness", "risk_map_hardness_shuffled"),
+    *("risk_map_focused_everywhere", "risk_map_focused_everywhere_shuffled"),
+    *("risk_map_focused_both", "risk_map_focused_both_shuffled"),
+    *("own_error_sampled", "near_label_sampled", "scratch_sampled"),
+)
+_FEW = (
+    *("scratch", "fine_tune", "class_balanced", "beside_source", "risk_map_paper", "risk_map_paper_shuffled"),
+    *("risk_map_focused_sampled", "risk_map_focused_sampled_shuffled"),
+)
+# among these a selection chooses
+SELECTED = ("scratch", "fine_tune", "class_balanced", "risk_map_paper")
+_DRAWS = tuple(range(5))
+_RATES = (2.0e-3, 6.0e-3)
+_OWN_RATES = tuple(arm for arm in ARMS_WITH_OWN_RATE if arm in {*_ASKED, *_MORE})
+# a quarter and a half of the steps are where a selection at equal cost looks
+_TRANSFER = TrainingConfig(validate_at=(75, 150))
+POOR_SOURCE_STEPS = 100
+_NEW, _NEW_SITES, _NEW_INFANT = "fets2021_question", "fets2021_question_sites", "iseg2019_question"
+_SIMULATED_PAIRS = (
+    Pair(_NEW, "T2:WT", "T1ce:TC"),
+    Pair(_NEW, "FLAIR:WT", "T1ce:TC"),
+    Pair(_NEW, "T1:WT", "FLAIR:WT"),
+    Pair(_NEW, "FLAIR:WT", "T1ce:ET"),
+    Pair(_NEW, "T2:WT", "T1:WT"),
+    Pair(_NEW_SITES, "T1ce:TC", "T1ce:TC"),
+    Pair(_NEW_INFANT, "T1:TISSUE", "T2:TISSUE"),
+    Pair(_NEW_INFANT, "T2:TISSUE", "T1:TISSUE"),
+)
+SIMULATED = Plan(
+    name="simulated",
+    main=Block(_SIMULATED_PAIRS, _ASKED, (3,), seeds=(0, 1), draws=_DRAWS),
+    further=Block(_SIMULATED_PAIRS[:3], _MORE, (3,), seeds=(0, 1), draws=_DRAWS),
+    few_shots=(
+        Block(_SIMULATED_PAIRS[:3], _FEW, (1,), seeds=(0, 1), draws=_DRAWS),
+        Block(_SIMULATED_PAIRS[:3], _FEW, (1,), seeds=(0, 1), draws=_DRAWS, source_steps=POOR_SOURCE_STEPS),
+        Block(_SIMULATED_PAIRS[:3], SELECTED[:3], (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),
+    ),
+    rate_search=Block(
+        (
+            Pair("fets2021_dev", "FLAIR:WT", "T1ce:TC"),
+            Pair("fets2021_dev", "T1:WT", "FLAIR:WT"),
+            Pair("iseg2019_dev", "T1:TISSUE", "T2:TISSUE"),
+        ),
+        _OWN_RATES,
+        shots=(3,),
+        seeds=(0, 1),
+    ),
+    rates=_RATES,
+    transfer_training=_TRANSFER,
+)
+_LGG_PAIRS = (
+    Pair("lgg", "FLAIR:WT", "T1:WT"),
+    Pair("lgg", "T1:WT", "FLAIR:WT"),
+    Pair("lgg", "FLAIR:WT", "T1ce:WT"),
+    Pair("lgg", "T1ce:WT", "T1:WT"),
+)
+_SITE_PAIRS = (Pair("lgg_sites", "FLAIR:WT", "T1:WT"), Pair("lgg_sites", "T1:WT", "FLAIR:WT"))
+# each of the six patients is left out once
+_OTHER_HOSPITAL = tuple(
+    Pair(f"lgg_brats2013_{fold}", "FLAIR:WT", target) for target in ("T1ce:TC", "T1ce:ET") for fold in range(6)
+)
+_HIPPOCAMPI = (Pair("msd_hippocampus", "T1:ANT", "T1:POST"),)
+REAL = Plan(
+    name="real",
+    main=Block((*_LGG_PAIRS, *_SITE_PAIRS), _ASKED, (3,), seeds=(0, 1), draws=_DRAWS),
+    further=Block(_LGG_PAIRS[:2], _MORE, (3,), seeds=(0,), draws=_DRAWS),
+    few_shots=(
+        Block((*_LGG_PAIRS, *_SITE_PAIRS), _FEW, (10,), seeds=(0,), draws=_DRAWS),
+        Block(_LGG_PAIRS[:2], _FEW, (1,), seeds=(0,), draws=_DRAWS),
+        Block(_LGG_PAIRS[:2], _FEW, (1,), seeds=(0,), draws=_DRAWS, source_steps=POOR_SOURCE_STEPS),
+        Block(_LGG_PAIRS[:2], SELECTED[:3], (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),
+        Block(_OTHER_HOSPITAL, _FEW, (4,), seeds=(0, 1)),
+        Block(_HIPPOCAMPI, _FEW, (3,), seeds=(0,), draws=_DRAWS),
+    ),
+    rate_search=Block(
+        (Pair("lgg_dev", "FLAIR:WT", "T1:WT"), Pair("lgg_dev", "T1:WT", "FLAIR:WT")),
+        _OWN_RATES,
+        shots=(3,),
+        seeds=(0, 1),
+    ),
+    rates=_RATES,
+    transfer_training=_TRANSFER,
+)
 _SHORT = TrainingConfig(steps=4, patches=PatchConfig(size=16, per_step=4))
 _TINY_PAIRS = (Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"), Pair("iseg2019_tiny", "T1:TISSUE", "T2:TISSUE"))
 SMOKE = Plan(
@@ -61,4 +172,4 @@ SMOKE = Plan(
     transfer_training=_SHORT,
     network=NetworkConfig(channels=(4, 8)),
 )
-PLANS = {"published": PUBLISHED, "smoke": SMOKE}
+PLANS = {"published": PUBLISHED, "simulated": SIMULATED, "real": REAL, "smoke": SMOKE}
