@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from riskmap.experiment import habits
-from riskmap.experiment.habit_figures import draw_habits, pairs_table
+from riskmap.experiment.habit_figures import costs_table, draw_habits, pairs_table
 from riskmap.experiment.plan import Pair
 from riskmap.measure.statistics import patient_mean
 from riskmap.project.files import read_json
 from riskmap.training import making
-from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
+from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig, choose_dimensions
 from riskmap.training.runs import ensure_run
 from riskmap.training.specs import Setting
 
@@ -29,8 +29,8 @@ def short(monkeypatch, tiny_cohort):
     monkeypatch.setattr(habits, "_SEEDS", range(2))
     monkeypatch.setattr(habits, "_PATIENTS", (2, 1))
     network = NetworkConfig(channels=(4, 8))
-    monkeypatch.setattr(habits, "PatchConfig", partial(PatchConfig, size=16, per_step=4))
-    monkeypatch.setattr(habits, "Setting", partial(Setting, network=network, device="cpu", precision="float32"))
+    short = partial(Setting, network, PatchConfig(size=16, per_step=4), device="cpu", precision="float32")
+    monkeypatch.setattr(habits, "Setting", short)
     monkeypatch.setattr(habits, "ensure_cohort", lambda name, data_dir: tiny_cohort.folder)
 
 
@@ -59,6 +59,14 @@ def test_a_run_follows_its_habits(tiny_cohort):
     assert spec.training.patches.size == 56
     assert habits.BAD.spec(PAIR, tiny_cohort, "scratch", 3).arm.name == "scratch"
     assert habits.GOOD.spec(PAIR, tiny_cohort, "scratch", 3).training.patches == PatchConfig()
+
+
+def test_volumes_keep_their_cubes(tiny_cohort):
+    of_slices, of_volumes = (Setting(*choose_dimensions(dims)) for dims in (2, 3))
+    assert habits.whole_slices(of_volumes, tiny_cohort) == of_volumes
+    deep = Setting(*choose_dimensions(2, (4, 8, 16, 32, 64)))
+    assert habits.whole_slices(deep, tiny_cohort).patches.size == 64
+    assert habits.whole_slices(of_slices, tiny_cohort).patches.foreground == of_slices.patches.foreground
 
 
 def test_a_gap_is_paired_by_patient_and_nothing_is_made_twice(short, tiny_cohort, tmp_path, monkeypatch):
@@ -107,3 +115,11 @@ def test_the_figure_shows_each_gap_and_the_table_each_pair():
     table = pairs_table([row_of("3 patients", [1, 0.5, 2], "pairs"), row_of("1 patient", [-1, -2, 0.5], "pairs")])
     assert table["gap: 1 patient"].tolist() == ["-1.0 [-2.0, +0.5]"]
     assert table["source's own Dice"].tolist() == ["0.90"]
+
+
+def test_costs_are_counted_from_the_good_habits():
+    rows = [row_of(cell, [0, 0, 0]) for cell in habits.cells()]
+    rows = [{**row, "scratch": 0.45, "transferred": 0.42} if row["cell"] == "head: bad" else row for row in rows]
+    table = costs_table(rows).set_index("habit")
+    assert table.loc["head: bad"].tolist() == ["-5.0, +2.0"]
+    assert list(table.index) == [cell for cell in habits.cells() if not cell.startswith("all")]

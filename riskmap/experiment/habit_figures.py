@@ -1,15 +1,19 @@
 """The chart of habits as a figure and as tables, from the rows that ``riskmap.experiment.habits`` keeps."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from riskmap.experiment.shown import estimate_text
+from riskmap.experiment.shown import ShownTable, estimate_text
 from riskmap.figures.charts import plot_estimates
 from riskmap.figures.style import GREY, VERMILION
 from riskmap.measure.statistics import Estimate
+from riskmap.project.files import read_json
+from riskmap.project.paths import RESULTS, resolve
 
 Row = Mapping[str, Any]
 _GOOD, _BAD, _OTHER = "good habits but one", "bad habits, all or all but one", "all good"
@@ -25,6 +29,50 @@ def pair_title(row: Row) -> str:
 def estimate_of(row: Row) -> Estimate:
     """Return a row's gap in Dice points."""
     return Estimate(*row["gap"])
+
+
+@dataclass(frozen=True)
+class HabitChart:
+    """The published chart of habits.
+
+    Args:
+        rows: as :mod:`riskmap.experiment.habits` keeps them.
+    """
+
+    rows: Sequence[Row]
+
+    @classmethod
+    def read(cls, path: str | Path = RESULTS / "habits.json") -> "HabitChart":
+        """Read the published rows, or those of another file."""
+        return cls(read_json(resolve(path))["rows"])
+
+    def draw(self) -> Figure:
+        """Draw the gap of each cell, see :func:`draw_habits`."""
+        return draw_habits(self.rows)
+
+    def pairs(self) -> ShownTable:
+        """Return the gap of each pair under good habits, see :func:`pairs_table`."""
+        return ShownTable(pairs_table(self.rows))
+
+    def costs(self) -> ShownTable:
+        """Return what each bad habit costs alone, see :func:`costs_table`."""
+        return ShownTable(costs_table(self.rows))
+
+
+def costs_table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return how many Dice points each habit costs when it alone is bad: from scratch, then of the transferred network.
+
+    Above 0 it is a gain.
+    """
+    asked = [row for row in rows if row["question"] == "habits"]
+    good = {pair_title(row): row for row in asked if row["cell"] == "all good"}
+    table: dict[str, dict[str, str]] = {}
+    for row in asked:
+        if _kind(row["cell"]) == _GOOD:
+            before = good[pair_title(row)]
+            lost = [100 * (row[side] - before[side]) for side in ("scratch", "transferred")]
+            table.setdefault(row["cell"], {})[pair_title(row)] = "{:+.1f}, {:+.1f}".format(*lost)
+    return pd.DataFrame([{"habit": cell, **line} for cell, line in table.items()])
 
 
 def draw_habits(rows: Sequence[Row]) -> Figure:

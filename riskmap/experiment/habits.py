@@ -29,7 +29,6 @@ from riskmap.project.machine import processor_name, versions
 from riskmap.project.paths import PROJECT_ROOT, RESULTS, resolve
 from riskmap.project.writing import require_own_copy, require_writable
 from riskmap.training.arms import get_arm
-from riskmap.training.config import PatchConfig
 from riskmap.training.runs import Run, Wanted, ensure_all
 from riskmap.training.specs import Setting, TransferSpec
 
@@ -68,14 +67,25 @@ class Habits:
             arm: "scratch", or any other for a transferred network.
             seed: of patients, first weights and batches.
         """
-        patches = PatchConfig()
+        setting = Setting(steps=self.steps, learning_rate=self.rate, source_steps=self.source_steps)
         if self.sampling == "whole slices":
-            # a patch as large as a slice; a side that the network can halve three times
-            patches = replace(patches, size=-(-max(cohort.shape[:2]) // 8) * 8, per_step=_WHOLE_SLICES)
-        setting = Setting(patches=patches, steps=self.steps, learning_rate=self.rate, source_steps=self.source_steps)
+            setting = whole_slices(setting, cohort)
         chosen = "scratch" if arm == "scratch" else self.head
         spec = setting.transfer(pair.source, pair.target, get_arm(chosen), self.patients, seed)
         return replace(spec, part="target_val")
+
+
+def whole_slices(setting: Setting, cohort: Cohort) -> Setting:
+    """Return a setting whose networks are trained on whole slices, 16 a step, as they were before they were cut.
+
+    A third of them still hold foreground, as patches do. Volumes do not fit a network at once: their cubes stay.
+    """
+    if setting.network.spatial_dims == 3:
+        return setting
+    # a patch as large as a slice; its side can be halved as often as the network does
+    factor = 2 ** (len(setting.network.channels) - 1)
+    side = -(-max(cohort.shape[:2]) // factor) * factor
+    return replace(setting, patches=replace(setting.patches, size=side, per_step=_WHOLE_SLICES))
 
 
 GOOD = Habits()

@@ -109,6 +109,9 @@ Steps = Annotated[int, _knob("optimiser steps of each run", None, ge=1, le=1_000
 SourceSteps = Annotated[int, _knob("optimiser steps of the source network", None, ge=1, le=1_000_000)]
 Rate = Annotated[float, _knob("first learning rate of Adam, the same for every arm", "per step", gt=0, le=1)]
 SourceRate = Annotated[float, _knob("first learning rate of Adam", "per step", gt=0, le=1)]
+BadSteps = Annotated[int, _knob("optimiser steps under bad habits", None, ge=1, le=1_000_000)]
+BadSourceSteps = Annotated[int, _knob("of the source network under bad habits", None, ge=1, le=1_000_000)]
+BadRate = Annotated[float, _knob("first learning rate under bad habits", "per step", gt=0, le=1)]
 Jobs = Annotated[int, _knob("runs side by side", "processes", ge=1, le=1024)]
 NetworkName = Annotated[
     str, _knob("slices, volumes, large_volumes, or a YAML file", reads="file"), AfterValidator(_known_network)

@@ -1,6 +1,7 @@
 """What each page of the tutorial can be given: one model per notebook, of knobs that are declared once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -10,6 +11,9 @@ from riskmap.data.cohort import Cohort
 from riskmap.pages.kinds import OnData, OnPair, Repeated, WithNetwork, WithSource
 from riskmap.pages.knobs import (
     Arms,
+    BadRate,
+    BadSourceSteps,
+    BadSteps,
     Box,
     MeasureName,
     OwnFolder,
@@ -37,6 +41,7 @@ from riskmap.project.paths import NOTEBOOKS, RESULTS, resolve
 if TYPE_CHECKING:
     from riskmap.pages.comparison import Comparison
     from riskmap.training.runs import Wanted
+    from riskmap.training.specs import Setting
 
 
 class StartHere(OnData):
@@ -86,10 +91,17 @@ class Comparing(Repeated, WithSource):
         """Return the runs of all comparisons."""
         return [wanted for comparison in self.comparisons() for wanted in comparison.wanted]
 
-    def _comparison(self, source: str, target: str, arms: Sequence[str], shots: int | Sequence[int]) -> "Comparison":
+    def _comparison(
+        self,
+        source: str,
+        target: str,
+        arms: Sequence[str],
+        shots: int | Sequence[int],
+        setting: "Setting | None" = None,
+    ) -> "Comparison":
         from riskmap.pages.comparison import Comparison  # loads torch
 
-        given: dict[str, Any] = {"seeds": self.seeds, "setting": self.setting, "out_dir": self.out_dir}
+        given: dict[str, Any] = {"seeds": self.seeds, "setting": setting or self.setting, "out_dir": self.out_dir}
         return Comparison(self.open_cohort(), source, target, arms, shots=shots, **given)
 
 
@@ -202,6 +214,41 @@ class YourOwnData(Repeated, OnPair):
         return [(x, y)] if min(x, y) > 0 else []
 
 
+class GoodAndBadHabits(Comparing, OnPair):
+    """08_habits.ipynb."""
+
+    arms: Arms = []
+    shots: Shots = 3
+    bad_steps: BadSteps = 75
+    bad_learning_rate: BadRate = 6.0e-4
+    bad_source_steps: BadSourceSteps = 100
+
+    def check_together(self) -> None:
+        """Check also that there is something to compare with."""
+        super().check_together()
+        self.require_two_seeds()
+        if self.arms:
+            self.require_arms(self.arms)
+
+    def comparisons(self) -> "list[Comparison]":
+        """Return the one under the page's own setting, and the one under bad habits."""
+        from riskmap.experiment.habits import whole_slices  # loads torch
+
+        hasty = replace(
+            self.setting,
+            steps=self.bad_steps,
+            learning_rate=self.bad_learning_rate,
+            source_steps=self.bad_source_steps,
+        )
+        bad = whole_slices(hasty, self.open_cohort())
+        pair = (self.source, self.target)
+        return [self._comparison(*pair, self.arms, self.shots, setting) for setting in (self.setting, bad)]
+
+    def input_digests(self) -> dict[str, str]:
+        """Name also the chart of habits."""
+        return super().input_digests() | digests_of([RESULTS / "habits.json"])
+
+
 class CompareReruns(Parameters):
     """07_compare_reruns.ipynb."""
 
@@ -238,6 +285,7 @@ MODELS: dict[str, type[Parameters]] = {
     "05_which_sources_hurt": WhichSourcesHurt,
     "06_your_own_data": YourOwnData,
     "07_compare_reruns": CompareReruns,
+    "08_habits": GoodAndBadHabits,
 }
 
 
