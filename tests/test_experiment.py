@@ -23,6 +23,7 @@ from riskmap.experiment.findings import Findings
 from riskmap.experiment.plan import Block, Pair
 from riskmap.experiment.plans import PUBLISHED, SMOKE
 from riskmap.experiment.run import Experiment, compact, cost, main, rates_of
+from riskmap.experiment.selection import SELECTIONS
 from riskmap.measure.harm import compare_patients
 from riskmap.measure.statistics import patient_mean
 from riskmap.project.files import read_json, write_json
@@ -40,6 +41,8 @@ PLAN = replace(
     main=replace(SMOKE.main, pairs=PAIRS),
     further=replace(SMOKE.further, pairs=PAIRS[:1]),
     few_shots=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.few_shots),
+    poor_sources=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.poor_sources),
+    left_out=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.left_out),
     every_rate=replace(SMOKE.every_rate, pairs=PAIRS[:1]),
     rate_search=replace(SMOKE.rate_search, pairs=PAIRS[:1]),
 )
@@ -67,7 +70,8 @@ def test_every_cell_of_the_plan_is_published_once_with_the_rate_of_its_arm(done,
         (
             p["source"]["task"] if "source" in p else None,
             p["task"],
-            *(p[name] for name in ("arm", "shots", "seed")),
+            *(p[name] for name in ("arm", "shots", "seed", "draw", "left_out")),
+            p["source"]["training"]["steps"] if "source" in p else None,
             p["training"]["learning_rate"],
         )
         for p in published
@@ -76,10 +80,11 @@ def test_every_cell_of_the_plan_is_published_once_with_the_rate_of_its_arm(done,
     assert set(chosen) == set(PLAN.rate_search.arms)
     with_rates = [(cell, chosen[ARMS[cell[1]].control_of or cell[1]]) for block in PLAN.blocks for cell in block]
     with_rates += [(cell, rate) for cell in PLAN.every_rate for rate in PLAN.rates]
-    wanted = {
-        (pair.source if ARMS[arm].needs_source else None, pair.target, arm, shots, seed, rate)
-        for (pair, arm, shots, seed, *_), rate in with_rates
-    }
+    wanted = set()
+    for (pair, arm, shots, seed, draw, left_out, source_steps), rate in with_rates:
+        steps = source_steps or PLAN.source_training.steps
+        source, steps = (pair.source, steps) if ARMS[arm].needs_source else (None, None)
+        wanted.add((source, pair.target, arm, shots, seed, draw, left_out, steps, rate))
     assert len(cells) == len(wanted)
     assert set(cells) == wanted
     assert {p["part"] for p in published} == {"target_test"}
@@ -171,7 +176,8 @@ def test_differences_pair_patients_after_averaging_seeds(done, found):
     rates = {arm: row["chosen"] for arm, row in found.rates.items()}
     by_hand = {}
     for pair, (spec, cohort) in done.published(rates):
-        is_chosen = spec.training.learning_rate == rates.get(spec.arm.name)
+        is_chosen = spec.training.learning_rate == rates.get(spec.arm.name) and spec.left_out is None
+        is_chosen &= spec.source.training == PLAN.source_training
         if pair == PAIRS[0] and spec.shots == 1 and spec.arm.name in ("scratch", "fine_tune") and is_chosen:
             record = runs.ensure_run(spec, cohort, done.out_dir, progress=False).record
             for patient, score in record["results"]["patients"].items():
@@ -200,6 +206,33 @@ def test_other_rates_stay_out_of_the_main_table(found):
         assert own.equals(found.difference(PAIRS[0], "risk_map_focused", "fine_tune"))
     both = [found.rows(PAIRS[0], ("fine_tune",), rate=rate)["rate"].unique().tolist() for rate in PLAN.rates]
     assert both == [[rate] for rate in PLAN.rates]
+
+
+def test_poor_sources_and_patients_left_out_stay_out_of_the_main_table(found):
+    main = found.rows(PAIRS[0], ("scratch", "fine_tune"))
+    poor = found.rows(PAIRS[0], ("scratch", "fine_tune"), source_steps=2)
+    for part, steps in ((main, PLAN.source_training.steps), (poor, 2)):
+        assert set(part["source_steps"].dropna()) == {steps}
+        assert not part.duplicated(["arm", "patient", "draw", "seed"]).any()
+        assert part["left_out"].isna().all()
+    tuned = [part.loc[part["arm"] == "fine_tune", "dice"].tolist() for part in (main, poor)]
+    assert tuned[0] != tuned[1]
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_a_selection_is_one_of_its_arms_in_each_draw_and_seed(name, found):
+    # patients are left out of two, and with the first seed alone
+    shots, seeds = (2, {0}) if name == "select_left_out" else (1, {0, 1})
+    rows = found.rows(PAIRS[0], (name, *SELECTIONS[name].arms), shots)
+    assert set(rows["seed"]) == seeds
+    keys = ["draw", "seed", "patient"]
+    chosen = rows.loc[rows["arm"] == name].set_index(keys)
+    assert chosen["chosen"].isin(SELECTIONS[name].arms).all()
+    for key, row in chosen.iterrows():
+        same = rows.loc[(rows["arm"] == row["chosen"]) & (rows[keys] == list(key)).all(axis=1)]
+        assert same["dice"].tolist() == [row["dice"]]
+    gain = found.difference(PAIRS[0], name, "scratch", shots)
+    assert len(gain) == rows["patient"].nunique()
 
 
 def test_an_arm_that_was_not_run_is_named(found):

@@ -17,6 +17,7 @@ from riskmap.experiment.count_harm import table_from_json
 from riskmap.experiment.plan import Pair, Plan, rate_owner
 from riskmap.experiment.plans import PLANS, PUBLISHED
 from riskmap.experiment.score_tables import per_patient, scores
+from riskmap.experiment.selection import SELECTIONS, Looks, select
 from riskmap.measure.pointing import mean_pointing
 from riskmap.measure.statistics import Estimate, mean_over_pairs, patient_mean
 from riskmap.project.files import digest_of, read_json
@@ -46,7 +47,18 @@ class Findings:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """One row per run and patient; see :func:`riskmap.experiment.score_tables.scores`."""
-        return scores(read_json(self.folder / "runs.json")["runs"])
+        return scores(self.records)
+
+    @cached_property
+    def records(self) -> list[dict[str, Any]]:
+        """The compact record of each run."""
+        return read_json(self.folder / "runs.json")["runs"]
+
+    @cached_property
+    def _looked_at(self) -> dict[Looks, pd.DataFrame]:
+        """What the selections look at, by how they look."""
+        looks = {selection.looks for selection in SELECTIONS.values()}
+        return {look: look(self.records) for look in looks}
 
     @cached_property
     def harm(self) -> dict[str, pd.DataFrame]:
@@ -101,17 +113,31 @@ class Findings:
         """
         frame, wanted = self.frame, list(arms)
         shots = self.plan.main_shots if shots is None else shots
+        selected = [arm for arm in wanted if arm in SELECTIONS]
+        if selected:
+            cell: dict[str, Any] = {"shots": shots, "rate": rate, "source_steps": source_steps}
+            others = [arm for arm in wanted if arm not in SELECTIONS]
+            unselected = [self.rows(pair, others, **cell)] if others else []
+            return _of_common_draws([*(self._select(pair, arm, **cell) for arm in selected), *unselected])
         rates = {arm: self.rates[rate_owner(arm)]["chosen"] if rate is None else rate for arm in wanted}
         steps = self.plan.source_training.steps if source_steps is None else source_steps
         of_source = ((frame["source"] == pair.source) & (frame["source_steps"] == steps)) | frame["source"].isna()
         chosen = frame.loc[(frame["cohort"] == pair.cohort) & (frame["target"] == pair.target) & of_source]
         chosen = chosen.loc[(chosen["shots"] == shots) & (chosen["rate"] == chosen["arm"].map(rates))]
-        chosen = chosen.loc[chosen["left_out"].isna()].set_index(["draw", "seed"])
-        seeds = [set(chosen.index[chosen["arm"] == arm]) for arm in wanted]
-        if not all(seeds):
-            lacking = ", ".join(arm for arm, found in zip(wanted, seeds, strict=True) if not found)
+        chosen = chosen.loc[chosen["left_out"].isna()]
+        parts = {arm: chosen.loc[chosen["arm"] == arm] for arm in wanted}
+        lacking = ", ".join(arm for arm, part in parts.items() if part.empty)
+        if lacking:
             raise ValueError(f"no run of {lacking} for {pair.title} with {shots} target patients")
-        return chosen.loc[chosen.index.isin(set.intersection(*seeds))].reset_index()
+        return _of_common_draws(list(parts.values()))
+
+    def _select(self, pair: Pair, name: str, **cell: Any) -> pd.DataFrame:
+        """Return the rows that a selection chooses, of the draws and seeds that all it chooses among have."""
+        selection = SELECTIONS[name]
+        rows, looked_at = self.rows(pair, selection.arms, **cell), self._looked_at[selection.looks]
+        # of a pair whose patients were left out with one seed alone, the others cannot be chosen for
+        known = looked_at.loc[looked_at["cohort"] == pair.cohort, ["draw", "seed"]].drop_duplicates()
+        return select(rows.merge(known, on=["draw", "seed"]), looked_at, selection.arms, selection.choose, name)
 
     def dice(self, pair: Pair, arms: Sequence[str], shots: int | None = None) -> pd.DataFrame:
         """Return the Dice of each patient and arm, averaged over the seeds that all these arms have."""
@@ -171,6 +197,13 @@ class Findings:
             f"{' or '.join(map(str, patients))} test patients a pair ({empty} with an empty label), {seeds} seeds, "
             f"{self.plan.main_shots} target training patients; simulated cohorts"
         )
+
+
+def _of_common_draws(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return rows of several arms, those of the draws and seeds that all of them have."""
+    common = set.intersection(*({*zip(part["draw"], part["seed"], strict=True)} for part in parts))
+    whole = pd.concat(parts, ignore_index=True)
+    return whole.loc[[each in common for each in zip(whole["draw"], whole["seed"], strict=True)]]
 
 
 def at_pair(table: pd.DataFrame, pair: Pair) -> pd.DataFrame:

@@ -83,7 +83,10 @@ class Plan:
         name: names its folder under ``results/``.
         main: the runs of the main table.
         further: further arms and controls, on fewer pairs.
-        few_shots: with fewer and with more target patients, poor sources, or patients left out.
+        few_shots: the same arms with fewer and with more target patients.
+        poor_sources: with source networks that were trained briefly.
+        left_out: each target patient left out in turn, for a selection without extra labels.
+        elsewhere: pairs that are described and not tested.
         every_rate: runs that are made with every learning rate of the grid, not with the chosen one alone, to see how
             much hangs on the choice. A run that several blocks hold is made once.
         rate_search: the grid of development runs that chooses learning rates, on cohorts of their own.
@@ -103,6 +106,9 @@ class Plan:
     rate_search: Block
     rates: tuple[float, ...]
     every_rate: Block = Block((), (), (), ())
+    poor_sources: tuple[Block, ...] = ()
+    left_out: tuple[Block, ...] = ()
+    elsewhere: tuple[Block, ...] = ()
     source_training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(Setting.source_steps, Setting.source_learning_rate)
     )
@@ -124,7 +130,7 @@ class Plan:
     @property
     def blocks(self) -> tuple[Block, ...]:
         """What is run with the chosen learning rates, in the order in which it is made."""
-        return (self.main, self.further, *self.few_shots)
+        return (self.main, self.further, *self.few_shots, *self.poor_sources, *self.left_out, *self.elsewhere)
 
     @property
     def cohorts(self) -> tuple[str, ...]:

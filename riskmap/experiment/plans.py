@@ -25,6 +25,7 @@ interval over volumes is no claim on patients.
 """
 
 from riskmap.experiment.plan import ARMS_WITH_OWN_RATE, Block, Pair, Plan
+from riskmap.experiment.selection import LOOKS_AT, SELECTIONS
 from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 
 _GLIOMA, _SITES, _INFANT = "fets2021_experiment", "fets2021_sites", "iseg2019_experiment"
@@ -84,13 +85,11 @@ _FEW = (
     *("scratch", "fine_tune", "class_balanced", "beside_source", "risk_map_paper", "risk_map_paper_shuffled"),
     *("risk_map_focused_sampled", "risk_map_focused_sampled_shuffled"),
 )
-# among these a selection chooses
-SELECTED = ("scratch", "fine_tune", "class_balanced", "risk_map_paper")
+_LEFT_OUT = SELECTIONS["select_left_out"].arms
 _DRAWS = tuple(range(5))
 _RATES = (2.0e-3, 6.0e-3)
 _OWN_RATES = tuple(arm for arm in ARMS_WITH_OWN_RATE if arm in {*_ASKED, *_MORE})
-# a quarter and a half of the steps are where a selection at equal cost looks
-_TRANSFER = TrainingConfig(validate_at=(75, 150))
+_TRANSFER = TrainingConfig(validate_at=LOOKS_AT[:-1])
 POOR_SOURCE_STEPS = 100
 _NEW, _NEW_SITES, _NEW_INFANT = "fets2021_question", "fets2021_question_sites", "iseg2019_question"
 _SIMULATED_PAIRS = (
@@ -107,11 +106,9 @@ SIMULATED = Plan(
     name="simulated",
     main=Block(_SIMULATED_PAIRS, _ASKED, (3,), seeds=(0, 1), draws=_DRAWS),
     further=Block(_SIMULATED_PAIRS[:3], _MORE, (3,), seeds=(0, 1), draws=_DRAWS),
-    few_shots=(
-        Block(_SIMULATED_PAIRS[:3], _FEW, (1,), seeds=(0, 1), draws=_DRAWS),
-        Block(_SIMULATED_PAIRS[:3], _FEW, (1,), seeds=(0, 1), draws=_DRAWS, source_steps=POOR_SOURCE_STEPS),
-        Block(_SIMULATED_PAIRS[:3], SELECTED[:3], (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),
-    ),
+    few_shots=(Block(_SIMULATED_PAIRS[:3], _FEW, (1,), seeds=(0, 1), draws=_DRAWS),),
+    poor_sources=(Block(_SIMULATED_PAIRS[:3], _FEW, (1,), seeds=(0, 1), draws=_DRAWS, source_steps=POOR_SOURCE_STEPS),),
+    left_out=(Block(_SIMULATED_PAIRS[:3], _LEFT_OUT, (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),),
     rate_search=Block(
         (
             Pair("fets2021_dev", "FLAIR:WT", "T1ce:TC"),
@@ -144,8 +141,10 @@ REAL = Plan(
     few_shots=(
         Block((*_LGG_PAIRS, *_SITE_PAIRS), _FEW, (10,), seeds=(0,), draws=_DRAWS),
         Block(_LGG_PAIRS[:2], _FEW, (1,), seeds=(0,), draws=_DRAWS),
-        Block(_LGG_PAIRS[:2], _FEW, (1,), seeds=(0,), draws=_DRAWS, source_steps=POOR_SOURCE_STEPS),
-        Block(_LGG_PAIRS[:2], SELECTED[:3], (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),
+    ),
+    poor_sources=(Block(_LGG_PAIRS[:2], _FEW, (1,), seeds=(0,), draws=_DRAWS, source_steps=POOR_SOURCE_STEPS),),
+    left_out=(Block(_LGG_PAIRS[:2], _LEFT_OUT, (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),),
+    elsewhere=(
         Block(_OTHER_HOSPITAL, _FEW, (4,), seeds=(0, 1)),
         Block(_HIPPOCAMPI, _FEW, (3,), seeds=(0,), draws=_DRAWS),
     ),
@@ -158,13 +157,15 @@ REAL = Plan(
     rates=_RATES,
     transfer_training=_TRANSFER,
 )
-_SHORT = TrainingConfig(steps=4, patches=PatchConfig(size=16, per_step=4))
+_SHORT = TrainingConfig(steps=4, patches=PatchConfig(size=16, per_step=4), validate_at=(1, 2))
 _TINY_PAIRS = (Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"), Pair("iseg2019_tiny", "T1:TISSUE", "T2:TISSUE"))
 SMOKE = Plan(
     name="smoke",
     main=Block(_TINY_PAIRS, _MAIN_ARMS, shots=(1,), seeds=(0, 1), draws=(0,)),
     further=Block(_TINY_PAIRS[:1], _OTHER_ARMS, shots=(1,), seeds=(0, 1), draws=(0,)),
     few_shots=(Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS, shots=(2,), seeds=(0, 1), draws=(0,)),),
+    poor_sources=(Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS[:2], shots=(1,), seeds=(0, 1), draws=(0,), source_steps=2),),
+    left_out=(Block(_TINY_PAIRS[:1], _LEFT_OUT, shots=(2,), seeds=(0,), draws=(0,), left_out=(0, 1)),),
     every_rate=Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS[1:], shots=(1,), seeds=(0, 1), draws=(0,)),
     rate_search=Block(_TINY_PAIRS[:1], _ARMS_WITH_OWN_RATE, shots=(1,), seeds=(0,)),
     rates=(2.0e-3, 6.0e-3),

@@ -6,6 +6,7 @@ costs is said with it: labelled patients that could have been trained on, or tra
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from riskmap.training.arms import in_order
 
 # the curve of each arm, [arm, step], to the name of the one that is chosen
 Choose = Callable[[pd.DataFrame], str]
+Looks = Callable[[Iterable[Mapping[str, Any]]], pd.DataFrame]
 KEYS = ["cohort", "target", "shots", "draw", "seed"]
 
 
@@ -46,6 +48,27 @@ def held_out(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     names = [name for name in frame.columns if name != 0]
     return frame.groupby(names, dropna=False, as_index=False)[0].mean()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A way to choose among arms.
+
+    Args:
+        title: for tables.
+        arms: that are chosen among.
+        looks: from the records to what it looks at, :func:`curves` or :func:`held_out`.
+        choose: from what it sees to the name of an arm.
+        runs: what it costs, in whole runs.
+        labels: labelled patients that it costs besides those that are trained on.
+    """
+
+    title: str
+    arms: tuple[str, ...]
+    looks: Looks
+    choose: Choose
+    runs: float
+    labels: int
 
 
 def _names(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,3 +151,18 @@ def select(rows: pd.DataFrame, of_runs: pd.DataFrame, arms: Sequence[str], choos
         arm = choose(of_draw.loc[in_order(arms), steps].dropna(axis=1))
         chosen.append(part.loc[part["arm"] == arm].assign(arm=name, chosen=arm))
     return pd.concat(chosen)
+
+
+# steps after which a selection at equal cost looks, in quarters of a run
+LOOKS_AT = (75, 150, 300)
+_AMONG = ("scratch", "fine_tune", "class_balanced", "risk_map_paper")
+SELECTIONS = {
+    "select": Selection("Best of four on validation patients", _AMONG, curves, best_at_the_end, len(_AMONG), labels=4),
+    "select_halved": Selection(
+        "The same at the cost of two runs", _AMONG, curves, halved, runs_of_halving(len(_AMONG), LOOKS_AT), labels=4
+    ),
+    # each of three arms three times, and the chosen one on all patients
+    "select_left_out": Selection(
+        "Best of three, patients left out in turn", _AMONG[:3], held_out, best_at_the_end, 3 * 3 + 1, labels=0
+    ),
+}
