@@ -139,14 +139,24 @@ class Findings:
         known = looked_at.loc[looked_at["cohort"] == pair.cohort, ["draw", "seed"]].drop_duplicates()
         return select(rows.merge(known, on=["draw", "seed"]), looked_at, selection.arms, selection.choose, name)
 
-    def dice(self, pair: Pair, arms: Sequence[str], shots: int | None = None) -> pd.DataFrame:
-        """Return the Dice of each patient and arm, averaged over the seeds that all these arms have."""
-        return per_patient(self.rows(pair, arms, shots))
+    def dice(
+        self, pair: Pair, arms: Sequence[str], shots: int | None = None, source_steps: int | None = None
+    ) -> pd.DataFrame:
+        """Return the Dice of each patient and arm, averaged over the draws and seeds that all these arms have."""
+        return per_patient(self.rows(pair, arms, shots, source_steps=source_steps))
 
-    def difference(self, pair: Pair, better: str, worse: str, shots: int | None = None) -> pd.Series:
+    def difference(
+        self, pair: Pair, better: str, worse: str, shots: int | None = None, source_steps: int | None = None
+    ) -> pd.Series:
         """Return how many Dice points one arm lies above another, per patient."""
-        dice = self.dice(pair, (better, worse), shots)
+        dice = self.dice(pair, (better, worse), shots, source_steps)
         return 100 * (dice[better] - dice[worse])
+
+    def draws_above(self, pair: Pair, better: str, worse: str, shots: int | None = None) -> tuple[int, int]:
+        """Return in how many draws of target patients one arm's mean lies above another's, and how many there are."""
+        rows = self.rows(pair, (better, worse), shots)
+        means = rows.pivot_table(index="draw", columns="arm", values="dice")
+        return int((means[better] > means[worse]).sum()), len(means)
 
     def at_rate(self, pair: Pair, better: str, worse: str, rate: float) -> pd.Series:
         """Return how many Dice points one arm lies above another, per patient, both trained with the same rate.
@@ -160,16 +170,30 @@ class Findings:
             parts.append(rows.groupby("patient")["dice"].mean())
         return 100 * (parts[0] - parts[1])
 
-    def by_cohort(self, pairs: Sequence[Pair], better: str, worse: str) -> list[pd.DataFrame]:
+    def by_cohort(
+        self,
+        pairs: Sequence[Pair],
+        better: str,
+        worse: str,
+        shots: int | None = None,
+        source_steps: int | None = None,
+    ) -> list[pd.DataFrame]:
         """Return the differences of some pairs as one table [patient, pair] per cohort: its pairs share patients."""
         cohorts = defaultdict(list)
         for pair in pairs:
-            cohorts[pair.cohort].append(self.difference(pair, better, worse))
+            cohorts[pair.cohort].append(self.difference(pair, better, worse, shots, source_steps))
         return [pd.concat(differences, axis=1) for differences in cohorts.values()]
 
-    def over_pairs(self, pairs: Sequence[Pair], better: str, worse: str) -> Estimate | None:
+    def over_pairs(
+        self,
+        pairs: Sequence[Pair],
+        better: str,
+        worse: str,
+        shots: int | None = None,
+        source_steps: int | None = None,
+    ) -> Estimate | None:
         """Return the mean difference over pairs; patients are resampled within each cohort. None without a pair."""
-        return mean_over_pairs(self.by_cohort(pairs, better, worse)) if pairs else None
+        return mean_over_pairs(self.by_cohort(pairs, better, worse, shots, source_steps)) if pairs else None
 
     def leep(self, pair: Pair) -> float:
         """Return the LEEP score of a pair, averaged over seeds, in nats."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -16,6 +17,14 @@ from riskmap.project.files import read_json
 from riskmap.project.paths import RESULTS, resolve
 
 Row = Mapping[str, Any]
+# bad habits in words
+HABITS = {
+    "head": "a random head",
+    "sampling": "whole slices",
+    "source_steps": "a poor source",
+    "rate": "a low rate",
+    "steps": "few steps",
+}
 _GOOD, _BAD, _OTHER = "good habits but one", "bad habits, all or all but one", "all good"
 _STYLES = {_GOOD: (VERMILION, "o"), _BAD: (GREY, "s"), _OTHER: ("#0072B2", "D")}
 
@@ -45,6 +54,36 @@ class HabitChart:
     def read(cls, path: str | Path = RESULTS / "habits.json") -> "HabitChart":
         """Read the published rows, or those of another file."""
         return cls(read_json(resolve(path))["rows"])
+
+    @property
+    def pair_count(self) -> int:
+        """The number of pairs whose habits were changed."""
+        return len({pair_title(row) for row in self._asked()})
+
+    def mean_gap(self, cell: str) -> float:
+        """Return the gap of a cell in Dice points, averaged over pairs."""
+        return float(np.mean([row["gap"][0] for row in self._asked() if row["cell"] == cell]))
+
+    def costs_by_habit(self) -> dict[str, float]:
+        """Return what each bad habit alone changes in the Dice of the transferred network, in points, over pairs."""
+        good = {pair_title(row): row["transferred"] for row in self._asked() if row["cell"] == "all good"}
+        lost: dict[str, list[float]] = {}
+        for row in self._asked():
+            habit, _, bad = row["cell"].partition(": ")
+            # the number of patients is no habit
+            if bad and habit != "patients":
+                lost.setdefault(HABITS[habit], []).append(100 * (row["transferred"] - good[pair_title(row)]))
+        return {habit: float(np.mean(each)) for habit, each in lost.items()}
+
+    @property
+    def costliest(self) -> tuple[str, float]:
+        """The habit that costs the transferred network most, in words, and what it costs."""
+        costs = self.costs_by_habit()
+        worst = min(costs, key=lambda habit: costs[habit])
+        return worst, costs[worst]
+
+    def _asked(self) -> list[Row]:
+        return [row for row in self.rows if row["question"] == "habits"]
 
     def draw(self) -> Figure:
         """Draw the gap of each cell, see :func:`draw_habits`."""
