@@ -45,7 +45,7 @@ def make_records(plan: Plan, patients: int = 20) -> list[dict[str, Any]]:
             "shots": shots,
             "seed": seed,
             "data": {"cohort": pair.cohort, "simulated": True},
-            "training": {"steps": 200, "learning_rate": RATE},
+            "training": {"steps": plan.transfer_training.steps, "learning_rate": RATE},
             **({"source": {"task": source, "training": {"steps": plan.source_training.steps}}} if source else {}),
         }
         dice = np.clip(generator.normal(0.6 + 0.02 * shots, 0.1, patients), 0, 1)

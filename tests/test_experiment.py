@@ -20,7 +20,7 @@ from riskmap.experiment.count_harm import (
     table_to_json,
 )
 from riskmap.experiment.findings import Findings
-from riskmap.experiment.plan import Block, Pair
+from riskmap.experiment.plan import Block, Case, Pair
 from riskmap.experiment.plans import PUBLISHED, SMOKE
 from riskmap.experiment.run import Experiment, compact, cost, main, rates_of
 from riskmap.experiment.selection import SELECTIONS
@@ -41,7 +41,7 @@ PLAN = replace(
     main=replace(SMOKE.main, pairs=PAIRS),
     further=replace(SMOKE.further, pairs=PAIRS[:1]),
     few_shots=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.few_shots),
-    poor_sources=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.poor_sources),
+    hard_cases=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.hard_cases),
     left_out=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.left_out),
     every_rate=replace(SMOKE.every_rate, pairs=PAIRS[:1]),
     rate_search=replace(SMOKE.rate_search, pairs=PAIRS[:1]),
@@ -72,7 +72,7 @@ def test_every_cell_of_the_plan_is_published_once_with_the_rate_of_its_arm(done,
             p["task"],
             *(p[name] for name in ("arm", "shots", "seed", "draw", "left_out")),
             p["source"]["training"]["steps"] if "source" in p else None,
-            p["training"]["learning_rate"],
+            *(p["training"][name] for name in ("steps", "learning_rate")),
         )
         for p in published
     ]
@@ -81,10 +81,12 @@ def test_every_cell_of_the_plan_is_published_once_with_the_rate_of_its_arm(done,
     with_rates = [(cell, chosen[ARMS[cell[1]].control_of or cell[1]]) for block in PLAN.blocks for cell in block]
     with_rates += [(cell, rate) for cell in PLAN.every_rate for rate in PLAN.rates]
     wanted = set()
-    for (pair, arm, shots, seed, draw, left_out, source_steps), rate in with_rates:
+    for (pair, arm, shots, seed, draw, left_out, source_steps, training), rate in with_rates:
         steps = source_steps or PLAN.source_training.steps
+        rate = training.learning_rate if training else rate
         source, steps = (pair.source, steps) if ARMS[arm].needs_source else (None, None)
-        wanted.add((source, pair.target, arm, shots, seed, draw, left_out, steps, rate))
+        of_run = (training or PLAN.transfer_training).steps
+        wanted.add((source, pair.target, arm, shots, seed, draw, left_out, steps, of_run, rate))
     assert len(cells) == len(wanted)
     assert set(cells) == wanted
     assert {p["part"] for p in published} == {"target_test"}
@@ -210,20 +212,24 @@ def test_other_rates_stay_out_of_the_main_table(found):
 
 def test_poor_sources_and_patients_left_out_stay_out_of_the_main_table(found):
     main = found.rows(PAIRS[0], ("scratch", "fine_tune"))
-    poor = found.rows(PAIRS[0], ("scratch", "fine_tune"), source_steps=2)
-    for part, steps in ((main, PLAN.source_training.steps), (poor, 2)):
+    hard, hurried = PLAN.hard_cases
+    poor = found.rows(PAIRS[0], ("scratch", "fine_tune"), hard.case)
+    for part, steps in ((main, PLAN.source_training.steps), (poor, hard.source_steps)):
         assert set(part["source_steps"].dropna()) == {steps}
         assert not part.duplicated(["arm", "patient", "draw", "seed"]).any()
         assert part["left_out"].isna().all()
     tuned = [part.loc[part["arm"] == "fine_tune", "dice"].tolist() for part in (main, poor)]
     assert tuned[0] != tuned[1]
+    assert set(main["steps"]) == {PLAN.transfer_training.steps}
+    short = found.rows(PAIRS[0], ("scratch", "fine_tune"), hurried.case)
+    assert set(zip(short["steps"], short["rate"], strict=True)) == {(2, hurried.training.learning_rate)}
 
 
 @pytest.mark.parametrize("name", SELECTIONS)
 def test_a_selection_is_one_of_its_arms_in_each_draw_and_seed(name, found):
     # patients are left out of two, and with the first seed alone
     shots, seeds = (2, {0}) if name == "select_left_out" else (1, {0, 1})
-    rows = found.rows(PAIRS[0], (name, *SELECTIONS[name].arms), shots)
+    rows = found.rows(PAIRS[0], (name, *SELECTIONS[name].arms), Case(shots))
     assert set(rows["seed"]) == seeds
     keys = ["draw", "seed", "patient"]
     chosen = rows.loc[rows["arm"] == name].set_index(keys)
@@ -231,7 +237,7 @@ def test_a_selection_is_one_of_its_arms_in_each_draw_and_seed(name, found):
     for key, row in chosen.iterrows():
         same = rows.loc[(rows["arm"] == row["chosen"]) & (rows[keys] == list(key)).all(axis=1)]
         assert same["dice"].tolist() == [row["dice"]]
-    gain = found.difference(PAIRS[0], name, "scratch", shots)
+    gain = found.difference(PAIRS[0], name, "scratch", Case(shots))
     assert len(gain) == rows["patient"].nunique()
 
 

@@ -14,15 +14,16 @@ from typing import Any
 import pandas as pd
 
 from riskmap.experiment.count_harm import table_from_json
-from riskmap.experiment.plan import Pair, Plan, rate_owner
+from riskmap.experiment.plan import Case, Pair, Plan, rate_owner
 from riskmap.experiment.plans import PLANS, PUBLISHED
-from riskmap.experiment.score_tables import per_patient, scores
+from riskmap.experiment.score_tables import per_patient, score_rows
 from riskmap.experiment.selection import SELECTIONS, Looks, select
 from riskmap.measure.pointing import mean_pointing
 from riskmap.measure.statistics import Estimate, mean_over_pairs, patient_mean
 from riskmap.project.files import digest_of, read_json
 from riskmap.project.paths import RESULTS, resolve
 
+_MAIN = Case()
 MAPS = ("risk_map_paper", "risk_map_hardness", "risk_map_focused")
 REFERENCES = ("class_balanced", "focal", "top_k")
 
@@ -46,8 +47,8 @@ class Findings:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """One row per run and patient; see :func:`riskmap.experiment.score_tables.scores`."""
-        return scores(self.records)
+        """One row per run and patient; see :func:`riskmap.experiment.score_tables.score_rows`."""
+        return score_rows(self.records)
 
     @cached_property
     def records(self) -> list[dict[str, Any]]:
@@ -91,70 +92,60 @@ class Findings:
         """The pairs whose gap has an interval above 0."""
         return tuple(pair for pair, gap in self.gaps.items() if gap.low > 0)
 
-    def rows(
-        self,
-        pair: Pair,
-        arms: Iterable[str],
-        shots: int | None = None,
-        rate: float | None = None,
-        source_steps: int | None = None,
-    ) -> pd.DataFrame:
+    def rows(self, pair: Pair, arms: Iterable[str], case: Case = _MAIN, rate: float | None = None) -> pd.DataFrame:
         """Return the rows of some arms of a pair, with the draws and seeds that all of them have.
 
         Args:
             pair: one of the plan.
             arms: names of ``riskmap.training.arms.ARMS``.
-            shots: target patients; by default those of the main table.
-            rate: a learning rate; by default each arm's chosen one.
-            source_steps: how long the source networks were trained; by default as long as the plan says.
+            case: under what they are compared.
+            rate: a learning rate; by default that of the case, or each arm's chosen one.
 
         Raises:
             ValueError: an arm has no run there.
         """
         frame, wanted = self.frame, list(arms)
-        shots = self.plan.main_shots if shots is None else shots
         selected = [arm for arm in wanted if arm in SELECTIONS]
         if selected:
-            cell: dict[str, Any] = {"shots": shots, "rate": rate, "source_steps": source_steps}
             others = [arm for arm in wanted if arm not in SELECTIONS]
-            unselected = [self.rows(pair, others, **cell)] if others else []
-            return _of_common_draws([*(self._select(pair, arm, **cell) for arm in selected), *unselected])
+            unselected = [self.rows(pair, others, case, rate)] if others else []
+            return _of_common_draws([*(self._select(pair, arm, case, rate) for arm in selected), *unselected])
+        training = case.training or self.plan.transfer_training
+        rate = case.training.learning_rate if rate is None and case.training else rate
         rates = {arm: self.rates[rate_owner(arm)]["chosen"] if rate is None else rate for arm in wanted}
-        steps = self.plan.source_training.steps if source_steps is None else source_steps
-        of_source = ((frame["source"] == pair.source) & (frame["source_steps"] == steps)) | frame["source"].isna()
-        chosen = frame.loc[(frame["cohort"] == pair.cohort) & (frame["target"] == pair.target) & of_source]
+        shots = self.plan.main_shots if case.shots is None else case.shots
+        source_steps = self.plan.source_training.steps if case.source_steps is None else case.source_steps
+        of_source = (frame["source"] == pair.source) & (frame["source_steps"] == source_steps)
+        chosen = frame.loc[(frame["cohort"] == pair.cohort) & (frame["target"] == pair.target)]
+        chosen = chosen.loc[of_source | chosen["source"].isna()]
         chosen = chosen.loc[(chosen["shots"] == shots) & (chosen["rate"] == chosen["arm"].map(rates))]
-        chosen = chosen.loc[chosen["left_out"].isna()]
+        chosen = chosen.loc[(chosen["steps"] == training.steps) & chosen["left_out"].isna()]
         parts = {arm: chosen.loc[chosen["arm"] == arm] for arm in wanted}
         lacking = ", ".join(arm for arm, part in parts.items() if part.empty)
         if lacking:
             raise ValueError(f"no run of {lacking} for {pair.title} with {shots} target patients")
         return _of_common_draws(list(parts.values()))
 
-    def _select(self, pair: Pair, name: str, **cell: Any) -> pd.DataFrame:
+    def _select(self, pair: Pair, name: str, case: Case, rate: float | None) -> pd.DataFrame:
         """Return the rows that a selection chooses, of the draws and seeds that all it chooses among have."""
         selection = SELECTIONS[name]
-        rows, looked_at = self.rows(pair, selection.arms, **cell), self._looked_at[selection.looks]
+        rows, looked_at = self.rows(pair, selection.arms, case, rate), self._looked_at[selection.looks]
         # of a pair whose patients were left out with one seed alone, the others cannot be chosen for
         known = looked_at.loc[looked_at["cohort"] == pair.cohort, ["draw", "seed"]].drop_duplicates()
         return select(rows.merge(known, on=["draw", "seed"]), looked_at, selection.arms, selection.choose, name)
 
-    def dice(
-        self, pair: Pair, arms: Sequence[str], shots: int | None = None, source_steps: int | None = None
-    ) -> pd.DataFrame:
+    def dice(self, pair: Pair, arms: Sequence[str], case: Case = _MAIN) -> pd.DataFrame:
         """Return the Dice of each patient and arm, averaged over the draws and seeds that all these arms have."""
-        return per_patient(self.rows(pair, arms, shots, source_steps=source_steps))
+        return per_patient(self.rows(pair, arms, case))
 
-    def difference(
-        self, pair: Pair, better: str, worse: str, shots: int | None = None, source_steps: int | None = None
-    ) -> pd.Series:
+    def difference(self, pair: Pair, better: str, worse: str, case: Case = _MAIN) -> pd.Series:
         """Return how many Dice points one arm lies above another, per patient."""
-        dice = self.dice(pair, (better, worse), shots, source_steps)
+        dice = self.dice(pair, (better, worse), case)
         return 100 * (dice[better] - dice[worse])
 
-    def draws_above(self, pair: Pair, better: str, worse: str, shots: int | None = None) -> tuple[int, int]:
+    def draws_above(self, pair: Pair, better: str, worse: str, case: Case = _MAIN) -> tuple[int, int]:
         """Return in how many draws of target patients one arm's mean lies above another's, and how many there are."""
-        rows = self.rows(pair, (better, worse), shots)
+        rows = self.rows(pair, (better, worse), case)
         means = rows.pivot_table(index="draw", columns="arm", values="dice")
         return int((means[better] > means[worse]).sum()), len(means)
 
@@ -170,30 +161,16 @@ class Findings:
             parts.append(rows.groupby("patient")["dice"].mean())
         return 100 * (parts[0] - parts[1])
 
-    def by_cohort(
-        self,
-        pairs: Sequence[Pair],
-        better: str,
-        worse: str,
-        shots: int | None = None,
-        source_steps: int | None = None,
-    ) -> list[pd.DataFrame]:
+    def by_cohort(self, pairs: Sequence[Pair], better: str, worse: str, case: Case = _MAIN) -> list[pd.DataFrame]:
         """Return the differences of some pairs as one table [patient, pair] per cohort: its pairs share patients."""
         cohorts = defaultdict(list)
         for pair in pairs:
-            cohorts[pair.cohort].append(self.difference(pair, better, worse, shots, source_steps))
+            cohorts[pair.cohort].append(self.difference(pair, better, worse, case))
         return [pd.concat(differences, axis=1) for differences in cohorts.values()]
 
-    def over_pairs(
-        self,
-        pairs: Sequence[Pair],
-        better: str,
-        worse: str,
-        shots: int | None = None,
-        source_steps: int | None = None,
-    ) -> Estimate | None:
+    def over_pairs(self, pairs: Sequence[Pair], better: str, worse: str, case: Case = _MAIN) -> Estimate | None:
         """Return the mean difference over pairs; patients are resampled within each cohort. None without a pair."""
-        return mean_over_pairs(self.by_cohort(pairs, better, worse, shots, source_steps)) if pairs else None
+        return mean_over_pairs(self.by_cohort(pairs, better, worse, case)) if pairs else None
 
     def leep(self, pair: Pair) -> float:
         """Return the LEEP score of a pair, averaged over seeds, in nats."""

@@ -40,6 +40,16 @@ class Cell(NamedTuple):
     draw: int | None = None
     left_out: int | None = None
     source_steps: int | None = None
+    training: TrainingConfig | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """Under what runs are compared: what a block changes, or None for what the main block has."""
+
+    shots: int | None = None
+    source_steps: int | None = None
+    training: TrainingConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,8 @@ class Block:
         draws: of target patients; (None,): each seed draws its own.
         left_out: places of the drawn patients that are left out in turn; (None,): none is.
         source_steps: training steps of the source networks; None: those of the plan.
+        training: of the runs, for all arms alike; None: that of the plan, with each arm's own learning rate.
+        title: what is special about it, for tables.
     """
 
     pairs: tuple[Pair, ...]
@@ -63,16 +75,23 @@ class Block:
     draws: tuple[int | None, ...] = (None,)
     left_out: tuple[int | None, ...] = (None,)
     source_steps: int | None = None
+    training: TrainingConfig | None = None
+    title: str = ""
 
     def __post_init__(self) -> None:
         for arm in self.arms:
             get_arm(arm)
 
+    @property
+    def case(self) -> Case:
+        """Under what its runs are compared, with its first number of shots."""
+        return Case(self.shots[0], self.source_steps, self.training)
+
     def __iter__(self) -> Iterator[Cell]:
         """Yield the cells, all arms of a comparison next to one another."""
         for draw, seed, shots in product(self.draws, self.seeds, self.shots):
             for pair, arm, left_out in product(self.pairs, self.arms, self.left_out):
-                yield Cell(pair, arm, shots, seed, draw, left_out, self.source_steps)
+                yield Cell(pair, arm, shots, seed, draw, left_out, self.source_steps, self.training)
 
 
 @dataclass(frozen=True)
@@ -84,7 +103,7 @@ class Plan:
         main: the runs of the main table.
         further: further arms and controls, on fewer pairs.
         few_shots: the same arms with fewer and with more target patients.
-        poor_sources: with source networks that were trained briefly.
+        hard_cases: under what makes transfer hurt.
         left_out: each target patient left out in turn, for a selection without extra labels.
         elsewhere: pairs that are described and not tested.
         every_rate: runs that are made with every learning rate of the grid, not with the chosen one alone, to see how
@@ -106,7 +125,7 @@ class Plan:
     rate_search: Block
     rates: tuple[float, ...]
     every_rate: Block = Block((), (), (), ())
-    poor_sources: tuple[Block, ...] = ()
+    hard_cases: tuple[Block, ...] = ()
     left_out: tuple[Block, ...] = ()
     elsewhere: tuple[Block, ...] = ()
     source_training: TrainingConfig = field(
@@ -130,7 +149,7 @@ class Plan:
     @property
     def blocks(self) -> tuple[Block, ...]:
         """What is run with the chosen learning rates, in the order in which it is made."""
-        return (self.main, self.further, *self.few_shots, *self.poor_sources, *self.left_out, *self.elsewhere)
+        return (self.main, self.further, *self.few_shots, *self.hard_cases, *self.left_out, *self.elsewhere)
 
     @property
     def cohorts(self) -> tuple[str, ...]:
@@ -145,7 +164,7 @@ class Plan:
         if cell.source_steps is not None:
             of_source = replace(of_source, steps=cell.source_steps)
         source = SourceSpec(pair.source, cell.seed % self.source_networks, of_source, self.network)
-        training = replace(self.transfer_training, learning_rate=rate)
+        training = cell.training or replace(self.transfer_training, learning_rate=rate)
         return TransferSpec(source, pair.target, arm, cell.shots, cell.seed, training, part, cell.draw, cell.left_out)
 
     def rate_search_specs(self) -> Iterator[tuple[Pair, TransferSpec]]:

@@ -28,10 +28,15 @@ def scores(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Raises:
         ValueError: the runs had different numbers of steps, so that no table can hold them side by side.
     """
-    records = list(records)
-    steps = sorted({record["parameters"]["training"]["steps"] for record in records})
+    frame = score_rows(records)
+    steps = sorted(frame["steps"].unique()) if len(frame) else []
     if len(steps) > 1:
         raise ValueError(f"runs of {', '.join(map(str, steps))} steps cannot stand in one table")
+    return frame
+
+
+def score_rows(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the rows of :func:`scores` of runs of any number of steps."""
     rows = []
     for record in records:
         parameters = record["parameters"]

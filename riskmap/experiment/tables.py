@@ -4,7 +4,7 @@ import pandas as pd
 
 from riskmap.experiment.count_harm import CHURN
 from riskmap.experiment.findings import MAPS, REFERENCES, Findings, at_pair
-from riskmap.experiment.plan import Pair
+from riskmap.experiment.plan import Case, Pair
 from riskmap.experiment.shown import NOTHING, ShownTable, estimate_text, markdown_table, verdict_text
 from riskmap.measure.statistics import Estimate, holm, patient_mean, wilcoxon
 from riskmap.training.arms import ARMS, title_of
@@ -101,10 +101,11 @@ def shots_gains(found: Findings) -> pd.DataFrame:
     for block in found.plan.few_shots:
         for pair in block.pairs:
             for shots in block.shots:
-                gap = patient_mean(found.difference(pair, "scratch", "fine_tune", shots))
+                case = Case(shots)
+                gap = patient_mean(found.difference(pair, "scratch", "fine_tune", case))
                 row = {"pair": pair.title, "k": shots, "gap [95 %]": points(gap)}
                 for arm in block.arms[2:]:
-                    row[short_title(arm)] = points(patient_mean(found.difference(pair, arm, "fine_tune", shots)))
+                    row[short_title(arm)] = points(patient_mean(found.difference(pair, arm, "fine_tune", case)))
                 rows.append(row)
     return pd.DataFrame(rows)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.habit_figures import HabitChart
-from riskmap.experiment.plans import POOR_SOURCE_STEPS
+from riskmap.experiment.plan import Block, Case
 from riskmap.experiment.shown import estimate_text
 from riskmap.experiment.tables import short_title
 from riskmap.measure.statistics import Estimate
@@ -72,15 +72,6 @@ class Verdicts:
         """Return the mean difference over the pairs of the main block, simulated and real."""
         return self._of(lambda found: found.over_pairs(found.plan.pairs, better, worse))
 
-    def in_hard_cases(self, better: str, worse: str) -> tuple[Estimate, Estimate]:
-        """Return it with a poor source and one patient, over the pairs where that was tried."""
-        pairs = [found.plan.poor_sources[0].pairs for found in self.both]
-        first, second = (
-            found.over_pairs(some, better, worse, FEW, POOR_SOURCE_STEPS)
-            for found, some in zip(self.both, pairs, strict=True)
-        )
-        return _there(first), _there(second)
-
     def _of(self, ask: Any) -> tuple[Estimate, Estimate]:
         return _there(ask(self.simulated)), _there(ask(self.real))
 
@@ -130,14 +121,29 @@ class Verdicts:
         )
 
     def hard_cases(self) -> str:
-        """Say what is left where little is known, and what helps there."""
-        clause = against("fine-tuning", "scratch", *self.in_hard_cases("fine_tune", "scratch"))
-        arms = [arm for arm in self.simulated.plan.poor_sources[0].arms if arm not in ("scratch", "fine_tune")]
-        arms = [arm for arm in arms if not arm.endswith(TWIN_SUFFIX)]
-        gains = {arm: self.in_hard_cases(arm, "fine_tune") for arm in arms}
+        """Say where transfer hurts most, and what helps there."""
+        gaps = {title: self.in_case(title, blocks[0].arms[1], "scratch") for title, blocks in self.cases.items()}
+        worst = min(gaps, key=lambda title: sum(each.mean for each in gaps[title]))
+        plain, *others = self.cases[worst][0].arms[1:]
+        gains = {arm: self.in_case(worst, arm, plain) for arm in others if not arm.endswith(TWIN_SUFFIX)}
         best = max(gains, key=lambda arm: sum(each.mean for each in gains[arm]))
-        helps = against(f"the best arm there ({short_title(best)})", "fine-tuning", *gains[best])
-        return f"From a poor source and with one patient {clause}; {helps}."
+        clause = against("the transferred network", "scratch", *gaps[worst])
+        helps = against(f"the best arm there ({short_title(best)})", "it", *gains[best])
+        return f"The hardest case for transfer was {worst}: {clause}; {helps}."
+
+    @cached_property
+    def cases(self) -> dict[str, list[Block]]:
+        """The hard cases by title, simulated and real; scratch is their first arm, plain transfer the second."""
+        simulated, real = (found.plan.hard_cases for found in self.both)
+        return {one.title: [one, two] for one, two in zip(simulated, real, strict=True)}
+
+    def in_case(self, title: str, better: str, worse: str) -> tuple[Estimate, Estimate]:
+        """Return a mean difference over the pairs of a hard case, simulated and real."""
+        first, second = (
+            found.over_pairs(block.pairs, better, worse, block.case)
+            for found, block in zip(self.both, self.cases[title], strict=True)
+        )
+        return _there(first), _there(second)
 
     def selection(self) -> str:
         """Say what choosing by validation patients is worth."""
@@ -189,5 +195,5 @@ def _gain_of_patients(found: Findings) -> float:
     means: Mapping[int, list[float]] = {FEW: [], found.plan.main_shots: []}
     for pair in pairs:
         for shots, values in means.items():
-            values.append(float(found.dice(pair, ("fine_tune",), shots)["fine_tune"].mean()))
+            values.append(float(found.dice(pair, ("fine_tune",), Case(shots))["fine_tune"].mean()))
     return 100 * float(np.mean(means[found.plan.main_shots]) - np.mean(means[FEW]))

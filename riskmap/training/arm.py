@@ -7,7 +7,7 @@ own is taken as it is.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -146,6 +146,15 @@ def at_mean_one(weights: torch.Tensor, data: TargetData, places: torch.Tensor | 
     if not mean > 0:
         raise ValueError(f"the weights are 0 wherever patches are drawn (their mean is {mean:g}): nothing is learned")
     return weights / mean
+
+
+def slowly(makes: MakeRecipe, body_rate: float) -> MakeRecipe:
+    """Train as another recipe says, the body at a fraction of the head's learning rate."""
+
+    def recipe(data: TargetData) -> Recipe:
+        return replace(makes(data), strategy=Strategy(body_rate=body_rate))
+
+    return recipe
 
 
 def by_foreground(weigh: Weigh) -> Weigh:
