@@ -1,5 +1,7 @@
 """Runs and records that nobody made: results of the right form for explorers to show, in benchmarks and tests."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +14,7 @@ from riskmap.experiment.plan import Plan
 from riskmap.experiment.plans import PUBLISHED
 from riskmap.experiment.score_tables import scores
 from riskmap.project.files import write_json
+from riskmap.training.arms import get_arm
 from riskmap.training.runs import Run
 
 RATE = 2.0e-3
@@ -33,32 +36,49 @@ def make_run(folder: Path, cohort: Cohort, task: Task, seed: int) -> Run:
     return Run(folder, {"results": {"patients": patients}})
 
 
-def make_records(plan: Plan, patients: int = 20) -> list[dict[str, Any]]:
-    """Return a record of every run of a plan, with random Dice; scratch has one for all sources of a target."""
+def make_records(plan: Plan, patients: int = 20, lift: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+    """Return a record of every run of a plan, with random Dice; scratch has one for all sources of a target.
+
+    Args:
+        plan: whose runs they are.
+        patients: test patients of each cohort.
+        lift: what the Dice of an arm has more than that of others, by the name of the arm.
+    """
     generator = np.random.default_rng(0)
     records = {}
-    for pair, arm, shots, seed, *_ in (cell for block in plan.blocks for cell in block):
-        source = None if arm == "scratch" else pair.source
+    for cell in (cell for block in plan.blocks for cell in block):
+        source = cell.pair.source if get_arm(cell.arm).needs_source else None
+        training = cell.training or replace(plan.transfer_training, learning_rate=RATE)
+        source_steps = cell.source_steps or plan.source_training.steps
         parameters = {
-            "task": pair.target,
-            "arm": arm,
-            "shots": shots,
-            "seed": seed,
-            "data": {"cohort": pair.cohort, "simulated": True},
-            "training": {"steps": plan.transfer_training.steps, "learning_rate": RATE},
-            **({"source": {"task": source, "training": {"steps": plan.source_training.steps}}} if source else {}),
+            "task": cell.pair.target,
+            "arm": cell.arm,
+            **{name: getattr(cell, name) for name in ("shots", "seed", "left_out")},
+            "draw": cell.seed if cell.draw is None else cell.draw,
+            "data": {"cohort": cell.pair.cohort, "simulated": True},
+            "training": {"steps": training.steps, "learning_rate": training.learning_rate},
+            **({"source": {"task": source, "training": {"steps": source_steps}}} if source else {}),
         }
-        dice = np.clip(generator.normal(0.6 + 0.02 * shots, 0.1, patients), 0, 1)
+        mean = 0.6 + 0.02 * cell.shots + (lift or {}).get(cell.arm, 0.0)
+        dice = np.clip(generator.normal(mean, 0.1, 1 if cell.left_out is not None else patients), 0, 1)
         scored = {f"patient {n}": {"dice": [float(each)], "empty": [False]} for n, each in enumerate(dice)}
-        key = (pair.cohort, source, pair.target, arm, shots, seed)
-        records[key] = {"parameters": parameters, "results": {"patients": scored}}
+        curve = dict(zip(map(str, training.validation_steps), generator.random(9).tolist(), strict=False))
+        # from scratch all sources of a target have one run
+        of_source = (source, source_steps) if source else None
+        key = (cell.pair.cohort, cell.pair.target, of_source, *cell[1:6], training)
+        records[key] = {
+            "parameters": parameters,
+            "results": {"patients": scored, "validation_dice": curve},
+        }
     return list(records.values())
 
 
-def make_findings(folder: Path, plan: Plan = PUBLISHED, patients: int = 20) -> Findings:
-    """Write the records of a plan into a folder and return what is found there."""
+def make_findings(
+    folder: Path, plan: Plan = PUBLISHED, patients: int = 20, lift: Mapping[str, float] | None = None
+) -> Findings:
+    """Write the records of a plan into a folder and return what is found there; as :func:`make_records`."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "runs.json", {"runs": make_records(plan, patients)})
+    write_json(folder / "runs.json", {"runs": make_records(plan, patients, lift)})
     write_json(folder / "rates.json", {arm: {"chosen": RATE} for arm in plan.rate_search.arms})
     return Findings(plan, folder)
 

@@ -17,7 +17,7 @@ from riskmap.experiment.count_harm import table_from_json
 from riskmap.experiment.plan import Case, Pair, Plan, rate_owner
 from riskmap.experiment.plans import PLANS, PUBLISHED
 from riskmap.experiment.score_tables import per_patient, score_rows
-from riskmap.experiment.selection import SELECTIONS, Looks, select
+from riskmap.experiment.selection import SELECTIONS, curves, held_out, select
 from riskmap.measure.pointing import mean_pointing
 from riskmap.measure.statistics import Estimate, mean_over_pairs, patient_mean
 from riskmap.project.files import digest_of, read_json
@@ -56,10 +56,12 @@ class Findings:
         return read_json(self.folder / "runs.json")["runs"]
 
     @cached_property
-    def _looked_at(self) -> dict[Looks, pd.DataFrame]:
-        """What the selections look at, by how they look."""
-        looks = {selection.looks for selection in SELECTIONS.values()}
-        return {look: look(self.records) for look in looks}
+    def _curves(self) -> pd.DataFrame:
+        return curves(self.records)
+
+    @cached_property
+    def _held_out(self) -> pd.DataFrame:
+        return held_out(self.records)
 
     @cached_property
     def harm(self) -> dict[str, pd.DataFrame]:
@@ -129,7 +131,8 @@ class Findings:
     def _select(self, pair: Pair, name: str, case: Case, rate: float | None) -> pd.DataFrame:
         """Return the rows that a selection chooses, of the draws and seeds that all it chooses among have."""
         selection = SELECTIONS[name]
-        rows, looked_at = self.rows(pair, selection.arms, case, rate), self._looked_at[selection.looks]
+        rows = self.rows(pair, selection.arms, case, rate)
+        looked_at = self._held_out if selection.leaves_out else self._curves
         # of a pair whose patients were left out with one seed alone, the others cannot be chosen for
         known = looked_at.loc[looked_at["cohort"] == pair.cohort, ["draw", "seed"]].drop_duplicates()
         return select(rows.merge(known, on=["draw", "seed"]), looked_at, selection.arms, selection.choose, name)

@@ -16,7 +16,6 @@ from riskmap.training.arms import in_order
 
 # the curve of each arm, [arm, step], to the name of the one that is chosen
 Choose = Callable[[pd.DataFrame], str]
-Looks = Callable[[Iterable[Mapping[str, Any]]], pd.DataFrame]
 KEYS = ["cohort", "target", "shots", "draw", "seed"]
 
 
@@ -57,7 +56,7 @@ class Selection:
     Args:
         title: for tables.
         arms: that are chosen among.
-        looks: from the records to what it looks at, :func:`curves` or :func:`held_out`.
+        leaves_out: whether it looks at patients that are left out in turn (:func:`held_out`), or at :func:`curves`.
         choose: from what it sees to the name of an arm.
         runs: what it costs, in whole runs.
         labels: labelled patients that it costs besides those that are trained on.
@@ -65,7 +64,7 @@ class Selection:
 
     title: str
     arms: tuple[str, ...]
-    looks: Looks
+    leaves_out: bool
     choose: Choose
     runs: float
     labels: int
@@ -157,12 +156,12 @@ def select(rows: pd.DataFrame, of_runs: pd.DataFrame, arms: Sequence[str], choos
 LOOKS_AT = (75, 150, 300)
 _AMONG = ("scratch", "fine_tune", "class_balanced", "risk_map_paper")
 SELECTIONS = {
-    "select": Selection("Best of four on validation patients", _AMONG, curves, best_at_the_end, len(_AMONG), labels=4),
+    "select": Selection("Best of four on validation patients", _AMONG, False, best_at_the_end, len(_AMONG), labels=4),
     "select_halved": Selection(
-        "The same at the cost of two runs", _AMONG, curves, halved, runs_of_halving(len(_AMONG), LOOKS_AT), labels=4
+        "The same at the cost of two runs", _AMONG, False, halved, runs_of_halving(len(_AMONG), LOOKS_AT), labels=4
     ),
     # each of three arms three times, and the chosen one on all patients
     "select_left_out": Selection(
-        "Best of three, patients left out in turn", _AMONG[:3], held_out, best_at_the_end, 3 * 3 + 1, labels=0
+        "Best of three, patients left out in turn", _AMONG[:3], True, best_at_the_end, 3 * 3 + 1, labels=0
     ),
 }

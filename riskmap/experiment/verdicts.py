@@ -38,7 +38,7 @@ def against(subject: str, other: str, simulated: Estimate, real: Estimate) -> st
     >>> up, open_ = Estimate(2.0, 1.0, 3.0), Estimate(0.1, -1.0, 1.0)
     >>> against("It", "scratch", up, up)
     'It lies above scratch (simulated +2.0 [+1.0, +3.0] Dice points, real +2.0 [+1.0, +3.0])'
-    >>> against("It", "scratch", up, open_)[-65:]
+    >>> against("It", "scratch", up, open_)[-67:]
     'points) and cannot be told from it on real ones (+0.1 [-1.0, +1.0])'
     """
     first, second = (estimate_text(each, digits=1, signed=True) for each in (simulated, real))
