@@ -103,15 +103,21 @@ def test_the_figure_shows_each_gap_and_the_table_each_pair():
     cells = list(habits.cells())
     rows = [row_of(cell, [place, place - 1, place + 2]) for place, cell in enumerate(cells)]
     rows += [row_of(cell, [-place, -place - 1, 0], cohort="lgg_dev") for place, cell in enumerate(cells)]
+    rows[3] = {**rows[3], "scratch": 0.05}
     figure = draw_habits(rows)
     simulated, real = figure.axes
-    assert [label.get_text() for label in simulated.get_yticklabels()] == cells
+    names = [label.get_text() for label in simulated.get_yticklabels()]
+    assert names[:2] + names[-1:] == ["all good", "random head", "all bad but patients"]
     assert (simulated.get_title(), real.get_title()) == ("A:WT → B:WT, simulated", "A:WT → B:WT, real gliomas")
     for ax, sign in ((simulated, 1), (real, -1)):
         means = np.array([container.lines[0].get_xdata() for container in ax.containers])
-        # each cell is drawn in one of the three series
+        # each cell is drawn in one of the four series
         assert np.isfinite(means).sum(axis=0).tolist() == [1] * len(cells)
         np.testing.assert_array_equal(np.nanmax(means, axis=0), sign * np.arange(len(cells)))
+    # all good, one bad, many bad, and nothing learned
+    kinds = np.isfinite([container.lines[0].get_xdata() for container in simulated.containers]).sum(axis=1)
+    assert kinds.tolist() == [1, 7, 7, 1]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "even scratch is below 0.1 Dice"
     table = pairs_table([row_of("3 patients", [1, 0.5, 2], "pairs"), row_of("1 patient", [-1, -2, 0.5], "pairs")])
     assert table["gap: 1 patient"].tolist() == ["-1.0 [-2.0, +0.5]"]
     assert table["source's own Dice"].tolist() == ["0.90"]
@@ -121,5 +127,20 @@ def test_costs_are_counted_from_the_good_habits():
     rows = [row_of(cell, [0, 0, 0]) for cell in habits.cells()]
     rows = [{**row, "scratch": 0.45, "transferred": 0.42} if row["cell"] == "head: bad" else row for row in rows]
     table = costs_table(rows).set_index("habit")
-    assert table.loc["head: bad"].tolist() == ["-5.0, +2.0"]
-    assert list(table.index) == [cell for cell in habits.cells() if not cell.startswith("all")]
+    assert table.loc["random head"].tolist() == ["-5.0, +2.0"]
+    assert len(table) == len([cell for cell in habits.cells() if not cell.startswith("all")])
+
+
+def test_the_published_chart_is_whole():
+    """Every cell of the plan is there, on development cohorts, with the habits that the package has."""
+    rows = read_json(habits.RECORDS)["rows"]
+    wanted = [
+        (cell.question, *(getattr(cell.pair, name) for name in ("cohort", "source", "target")), cell.title)
+        for pairs in (habits.SIMULATED, habits.REAL)
+        for cell in habits.cells_of(pairs)
+    ]
+    names = ("question", "cohort", "source", "target", "cell")
+    assert sorted(tuple(row[name] for name in names) for row in rows) == sorted(wanted)
+    by_cell = {row["cell"]: row["habits"] for row in rows if row["question"] == "habits"}
+    assert by_cell == {cell: asdict(chosen) for cell, chosen in habits.cells().items()}
+    assert {row["cohort"] for row in rows} == {"fets2021_dev", "iseg2019_dev", "lgg_dev"}

@@ -17,16 +17,21 @@ from riskmap.project.files import read_json
 from riskmap.project.paths import RESULTS, resolve
 
 Row = Mapping[str, Any]
-# bad habits in words
+# bad habits in words, by the cell in which each is bad alone
 HABITS = {
-    "head": "a random head",
-    "sampling": "whole slices",
-    "source_steps": "a poor source",
-    "rate": "a low rate",
-    "steps": "few steps",
+    "head: bad": "random head",
+    "sampling: bad": "whole slices",
+    "source_steps: bad": "poor source",
+    "rate: bad": "low rate",
+    "steps: bad": "few steps",
+    "body at a tenth of the rate": "body at a tenth of the rate",
+    "body frozen": "body frozen",
 }
-_GOOD, _BAD, _OTHER = "good habits but one", "bad habits, all or all but one", "all good"
-_STYLES = {_GOOD: (VERMILION, "o"), _BAD: (GREY, "s"), _OTHER: ("#0072B2", "D")}
+# one patient is no habit
+_WORDS = {**HABITS, "patients: bad": "one patient"}
+_ONE, _MANY, _GOOD, _NOTHING = "one habit bad", "all bad, or all but one", "all good", "even scratch is below 0.1 Dice"
+_STYLES = {_GOOD: ("#0072B2", "D"), _ONE: (VERMILION, "o"), _MANY: (GREY, "s"), _NOTHING: ("#999999", "x")}
+_FAILED = 0.1
 
 
 def pair_title(row: Row) -> str:
@@ -60,27 +65,18 @@ class HabitChart:
         """The number of pairs whose habits were changed."""
         return len({pair_title(row) for row in self._asked()})
 
-    def mean_gap(self, cell: str) -> float:
-        """Return the gap of a cell in Dice points, averaged over pairs."""
-        return float(np.mean([row["gap"][0] for row in self._asked() if row["cell"] == cell]))
+    def hurting(self, cell: str) -> int:
+        """Return on how many pairs the gap of a cell has an interval above 0."""
+        return sum(row["gap"][1] > 0 for row in self._asked() if row["cell"] == cell)
 
     def costs_by_habit(self) -> dict[str, float]:
         """Return what each bad habit alone changes in the Dice of the transferred network, in points, over pairs."""
         good = {pair_title(row): row["transferred"] for row in self._asked() if row["cell"] == "all good"}
         lost: dict[str, list[float]] = {}
         for row in self._asked():
-            habit, _, bad = row["cell"].partition(": ")
-            # the number of patients is no habit
-            if bad and habit != "patients":
-                lost.setdefault(HABITS[habit], []).append(100 * (row["transferred"] - good[pair_title(row)]))
+            if row["cell"] in HABITS:
+                lost.setdefault(HABITS[row["cell"]], []).append(100 * (row["transferred"] - good[pair_title(row)]))
         return {habit: float(np.mean(each)) for habit, each in lost.items()}
-
-    @property
-    def costliest(self) -> tuple[str, float]:
-        """The habit that costs the transferred network most, in words, and what it costs."""
-        costs = self.costs_by_habit()
-        worst = min(costs, key=lambda habit: costs[habit])
-        return worst, costs[worst]
 
     def _asked(self) -> list[Row]:
         return [row for row in self.rows if row["question"] == "habits"]
@@ -107,10 +103,10 @@ def costs_table(rows: Sequence[Row]) -> pd.DataFrame:
     good = {pair_title(row): row for row in asked if row["cell"] == "all good"}
     table: dict[str, dict[str, str]] = {}
     for row in asked:
-        if _kind(row["cell"]) == _GOOD:
+        if row["cell"] in _WORDS:
             before = good[pair_title(row)]
             lost = [100 * (row[side] - before[side]) for side in ("scratch", "transferred")]
-            table.setdefault(row["cell"], {})[pair_title(row)] = "{:+.1f}, {:+.1f}".format(*lost)
+            table.setdefault(_WORDS[row["cell"]], {})[pair_title(row)] = "{:+.1f}, {:+.1f}".format(*lost)
     return pd.DataFrame([{"habit": cell, **line} for cell, line in table.items()])
 
 
@@ -124,13 +120,14 @@ def draw_habits(rows: Sequence[Row]) -> Figure:
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True)
     for place, title in enumerate(titles):
         ax = axes.flat[place]
-        of_pair = {row["cell"]: estimate_of(row) for row in asked if pair_title(row) == title}
+        of_pair = {row["cell"]: row for row in asked if pair_title(row) == title}
         nothing = Estimate(float("nan"), float("nan"), float("nan"))
         series = {
-            kind: [estimate if _kind(cell) == kind else nothing for cell, estimate in of_pair.items()]
-            for kind in _STYLES
+            kind: [estimate_of(row) if _kind(row) == kind else nothing for row in of_pair.values()] for kind in _STYLES
         }
-        plot_estimates(ax, list(of_pair), series, xlabel="gap: scratch − transferred (Dice points)", styles=_STYLES)
+        names = [_in_words(cell) for cell in of_pair]
+        plot_estimates(ax, names, series, xlabel="gap: scratch − transferred (Dice points)", styles=_STYLES)
+        handles, labels = ax.get_legend_handles_labels()
         ax.get_legend().remove()
         ax.set_title(title, fontsize=11)
         if place % columns:
@@ -138,6 +135,7 @@ def draw_habits(rows: Sequence[Row]) -> Figure:
     for ax in list(axes.flat)[len(titles) :]:
         ax.remove()
     figure.suptitle("Right of the dashed line transfer hurts, left of it transfer helps")
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
 
 
@@ -152,7 +150,18 @@ def pairs_table(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame([{"pair": title, **line} for title, line in table.items()])
 
 
-def _kind(cell: str) -> str:
-    if cell == "all good":
-        return _OTHER
-    return _BAD if cell.startswith("all bad") else _GOOD
+def _kind(row: Row) -> str:
+    if row["scratch"] < _FAILED:
+        return _NOTHING
+    if row["cell"] == "all good":
+        return _GOOD
+    return _MANY if row["cell"].startswith("all bad") else _ONE
+
+
+def _in_words(cell: str) -> str:
+    """Return a cell's habits in words.
+
+    >>> _in_words("rate: bad"), _in_words("all bad but source_steps")
+    ('low rate', 'all bad but source')
+    """
+    return _WORDS.get(cell, cell.removesuffix("_steps"))

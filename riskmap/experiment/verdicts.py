@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from riskmap.experiment.findings import Findings
-from riskmap.experiment.habit_figures import HabitChart
+from riskmap.experiment.habit_figures import HABITS, HabitChart
 from riskmap.experiment.plan import Block, Case
 from riskmap.experiment.shown import estimate_text
 from riskmap.experiment.tables import short_title
@@ -93,14 +93,13 @@ class Verdicts:
         return f"With good habits {clause}; {where}."
 
     def habits(self) -> str:
-        """Say what habits do to the gap, and which costs most; measured on development patients."""
-        good, bad = (self.chart.mean_gap(cell) for cell in ("all good", "all bad"))
-        name, cost = self.chart.costliest
-        grows = "grows" if bad > good else "does not grow"
+        """Say on how many pairs of development patients transfer hurts with good habits, and with one bad habit."""
+        counts = {name: self.chart.hurting(cell) for cell, name in HABITS.items()}
+        worst = sorted((name for name in counts if counts[name]), key=lambda name: -counts[name])[:3]
+        with_one = f"with one bad habit on more: {', '.join(f'{name} {counts[name]}' for name in worst)}"
         return (
-            f"Habits decide: from all good to all bad the gap between scratch and fine-tuning {grows} from {good:+.1f} "
-            f"to {bad:+.1f} Dice points (mean of {self.chart.pair_count} pairs, development patients), and the "
-            f"costliest single habit is {name}, {cost:+.1f} points of the transferred network."
+            f"With all habits good transfer hurts on {self.chart.hurting('all good')} of {self.chart.pair_count} pairs "
+            f"of development patients, {with_one if worst else 'and with one bad habit on no more'}."
         )
 
     def remedy(self) -> str:
@@ -171,7 +170,7 @@ class Verdicts:
         )
         label = "Label one more patient first" if min(patient) > max(best) else "Weigh a label against a weighting"
         return [
-            f"**Mend the habits before you weight the loss.** Begin with {first} ({costs[first]:+.1f} Dice points) and "
+            f"**Mend the habits before you weight the loss.** First: {first} ({costs[first]:+.1f} Dice points), then "
             f"{second} ({costs[second]:+.1f}); the best of {len(self.maps)} weightings changes fine-tuning by "
             f"{best[0]:+.1f} (simulated) and {best[1]:+.1f} (real).",
             "**Train from scratch beside it, and let validation patients choose.** The choice changes fine-tuning by "

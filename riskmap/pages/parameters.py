@@ -26,6 +26,7 @@ from riskmap.pages.knobs import (
     Seeds,
     Shots,
     ShotsList,
+    Source,
     SourceCohort,
     Spacing,
     SweepFolder,
@@ -217,7 +218,10 @@ class YourOwnData(Repeated, OnPair):
 class GoodAndBadHabits(Comparing, OnPair):
     """08_habits.ipynb."""
 
-    arms: Arms = []
+    # a pair whose gap the habits turn round
+    source: Source = "T1:WT"
+    target: Target = "FLAIR:WT"
+    arms: Arms = ["scratch", "fine_tune", "risk_map_paper"]
     shots: Shots = 3
     bad_steps: BadSteps = 75
     bad_learning_rate: BadRate = 6.0e-4
@@ -227,22 +231,23 @@ class GoodAndBadHabits(Comparing, OnPair):
         """Check also that there is something to compare with."""
         super().check_together()
         self.require_two_seeds()
-        if self.arms:
-            self.require_arms(self.arms)
+        self.require_arms(self.arms)
 
     def comparisons(self) -> "list[Comparison]":
-        """Return the one under the page's own setting, and the one under bad habits."""
-        from riskmap.experiment.habits import whole_slices  # loads torch
-
-        hasty = replace(
+        """Return the ones under the page's own setting, under bad habits, and with a mended rate."""
+        bad = replace(
             self.setting,
             steps=self.bad_steps,
             learning_rate=self.bad_learning_rate,
             source_steps=self.bad_source_steps,
         )
-        bad = whole_slices(hasty, self.open_cohort())
-        pair = (self.source, self.target)
-        return [self._comparison(*pair, self.arms, self.shots, setting) for setting in (self.setting, bad)]
+        settings = (self.setting, bad, replace(bad, learning_rate=self.learning_rate))
+        return [self._comparison(self.source, self.target, self.compared, self.shots, each) for each in settings]
+
+    @property
+    def compared(self) -> list[str]:
+        """The arms, and always the map's twin and a network whose body stays as it came."""
+        return list(dict.fromkeys([*self.arms, "risk_map_paper_shuffled", "frozen_body"]))
 
     def input_digests(self) -> dict[str, str]:
         """Name also the chart of habits."""
