@@ -9,6 +9,7 @@ import pytest
 from riskmap.experiment import figures, score_tables
 from riskmap.experiment.figures import draw_summary
 from riskmap.experiment.findings import Findings
+from riskmap.experiment.habit_figures import HabitChart
 from riskmap.pages.comparison import Comparison
 from riskmap.project.files import digest_of, read_json, write_json
 from riskmap.project.paths import PROJECT_ROOT
@@ -31,7 +32,9 @@ def found():
 def test_the_readme_shows_what_the_records_say(records, found):
     text = publish.README.read_text(encoding="utf-8")
     recipe = read_json(publish.RECIPE_RECORDS)["rows"]
-    assert publish.readme_text(text, records, found, recipe) == text, "run: python -m riskmap publish"
+    assert publish.readme_text(text, records, found, recipe, HabitChart.read()) == text, (
+        "run: python -m riskmap publish"
+    )
 
 
 @pytest.mark.parametrize("figure", [publish.FIGURE, publish.HARM_FIGURE], ids=lambda path: path.stem)
@@ -42,6 +45,10 @@ def test_the_figures_were_drawn_from_these_records(figure, records):
 @pytest.mark.parametrize("figure", [publish.REPAIRS_FIGURE, publish.TWINS_FIGURE], ids=lambda path: path.stem)
 def test_the_figures_of_the_experiment_were_drawn_from_its_records(figure, found):
     assert publish.figure_digest(figure) == digest_of(found.digest), "run: python -m riskmap publish"
+
+
+def test_the_chart_of_habits_was_drawn_from_its_records():
+    assert publish.figure_digest(publish.HABITS_FIGURE) == digest_of(HabitChart.read().rows), "run: riskmap publish"
 
 
 def test_the_experiment_that_is_published_is_the_one_that_is_planned(found):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from riskmap.experiment.shown import ShownTable, estimate_text
+from riskmap.experiment.shown import ShownTable, estimate_text, markdown_table
 from riskmap.figures.charts import plot_estimates
 from riskmap.figures.style import GREY, VERMILION
 from riskmap.measure.statistics import Estimate
@@ -77,6 +77,27 @@ class HabitChart:
             if row["cell"] in HABITS:
                 lost.setdefault(HABITS[row["cell"]], []).append(100 * (row["transferred"] - good[pair_title(row)]))
         return {habit: float(np.mean(each)) for habit, each in lost.items()}
+
+    def sample(self) -> str:
+        """Return on whom the chart was measured."""
+        of_kind = {pair_title(row).rpartition(", ")[2]: row["patients"] for row in self._asked()}
+        patients = " and ".join(f"{count} ({kind})" for kind, count in of_kind.items())
+        (seeds,) = {row["seeds"] for row in self.rows}
+        return (
+            f"Validation patients of development cohorts: {patients}; {seeds} seeds, which draw 3 target patients each"
+        )
+
+    def section(self) -> str:
+        """Return the README's section: on whom, what each habit costs, and where transfer hurts."""
+        hurts = {name: self.hurting(cell) for cell, name in {"all good": "all good", **HABITS}.items()}
+        counts = ", ".join(f"{name} {count}" for name, count in hurts.items())
+        return "\n\n".join(
+            [
+                f"{self.sample()}. Dice points that each habit costs when it alone is bad, of scratch and of transfer:",
+                markdown_table(costs_table(self.rows)),
+                f"Pairs of {self.pair_count} on which transfer hurts, the interval of the gap above 0: {counts}.",
+            ]
+        )
 
     def _asked(self) -> list[Row]:
         return [row for row in self.rows if row["question"] == "habits"]

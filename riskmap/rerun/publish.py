@@ -14,6 +14,7 @@ from PIL import Image
 
 from riskmap.experiment.figures import draw_harm, draw_repairs, draw_summary, draw_twins
 from riskmap.experiment.findings import Findings
+from riskmap.experiment.habit_figures import HabitChart
 from riskmap.experiment.recipe import RECORDS as RECIPE_RECORDS
 from riskmap.experiment.recipe_table import recipe_section
 from riskmap.experiment.score_tables import readme_section, scores
@@ -35,6 +36,7 @@ FIGURE = RESULTS / "tutorial.png"
 HARM_FIGURE = RESULTS / "negative_transfer.png"
 REPAIRS_FIGURE = RESULTS / "repairs.png"
 TWINS_FIGURE = RESULTS / "twins.png"
+HABITS_FIGURE = RESULTS / "habits.png"
 COST = RESULTS / "cost.json"
 TIME = RESULTS / RECORD_NAME
 README = PROJECT_ROOT / "README.md"
@@ -100,11 +102,16 @@ def publish_time(measured: Path, path: Path = TIME, cost: Path = COST) -> None:
 
 
 def readme_text(
-    text: str, records: Sequence[Mapping[str, Any]], found: Findings, recipe: Sequence[Mapping[str, Any]]
+    text: str,
+    records: Sequence[Mapping[str, Any]],
+    found: Findings,
+    recipe: Sequence[Mapping[str, Any]],
+    chart: HabitChart,
 ) -> str:
     """Return the README with its generated sections made anew."""
     text = replace_section(text, "tutorial-table", readme_section(records))
     text = replace_section(text, "recipe", recipe_section(recipe))
+    text = replace_section(text, "habits", chart.section())
     return replace_section(text, "experiment", summary(found))
 
 
@@ -155,7 +162,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = Findings()
         _save(draw_repairs(found), REPAIRS_FIGURE, found.digest)
         _save(draw_twins(found), TWINS_FIGURE, found.digest)
-        readme = readme_text(README.read_text(encoding="utf-8"), records, found, read_json(RECIPE_RECORDS)["rows"])
+        chart = HabitChart.read()
+        _save(chart.draw(), HABITS_FIGURE, chart.rows)
+        text, recipe = README.read_text(encoding="utf-8"), read_json(RECIPE_RECORDS)["rows"]
+        readme = readme_text(text, records, found, recipe, chart)
         with atomic_path(README) as temporary:
             temporary.write_text(readme, encoding="utf-8")
         print(f"wrote the tables of {README.name} and the figures of {RESULTS.name}/ from its records")
