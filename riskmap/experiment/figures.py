@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from riskmap.experiment.changes import Changes
 from riskmap.experiment.count_harm import CHURN
-from riskmap.experiment.findings import MAPS, Findings
+from riskmap.experiment.findings import Findings
 from riskmap.experiment.plan import Pair
 from riskmap.experiment.score_tables import (
     MAIN_SHOTS,
@@ -81,7 +81,7 @@ def draw_gaps(found: Findings) -> Figure:
 def draw_repairs(found: Findings) -> Figure:
     """Draw what each map gains over fine-tuning on each pair, beside the gap that it had to repair."""
     series = {"gap to repair": list(found.gaps.values())}
-    for arm in ("class_balanced", *MAPS):
+    for arm in ("class_balanced", *found.plan.maps):
         series[short_title(arm)] = [patient_mean(found.difference(pair, arm, "fine_tune")) for pair in found.plan.pairs]
     return _draw_series(found, series, "Dice points above fine-tuning")
 
@@ -90,7 +90,7 @@ def draw_twins(found: Findings) -> Figure:
     """Draw each map minus its shuffled twin on each pair."""
     series = {
         short_title(arm): [patient_mean(found.difference(pair, arm, f"{arm}_shuffled")) for pair in found.plan.pairs]
-        for arm in MAPS
+        for arm in found.plan.maps
     }
     return _draw_series(found, series, "Dice points above the map's own shuffled twin")
 
@@ -113,6 +113,6 @@ def _draw_series(found: Findings, series: dict[str, list[Estimate]], xlabel: str
     names = [pair.title for pair in found.plan.pairs]
     height = 0.17 * len(names) * len(series) + 1.6
     figure = Figure(figsize=(11, max(height, 3.5)), dpi=100, layout="constrained")
-    styles = {short_title(arm): arm_style(arm) for arm in ("class_balanced", *MAPS)}
+    styles = {short_title(arm): arm_style(arm) for arm in ("class_balanced", *found.plan.maps)}
     plot_estimates(figure.subplots(), names, series, xlabel=xlabel, styles=styles)
     return figure

@@ -24,7 +24,6 @@ from riskmap.project.files import digest_of, read_json
 from riskmap.project.paths import RESULTS, resolve
 
 _MAIN = Case()
-MAPS = ("risk_map_paper", "risk_map_hardness", "risk_map_focused")
 REFERENCES = ("class_balanced", "focal", "top_k")
 
 

@@ -5,9 +5,13 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import NamedTuple
 
+from riskmap.training.arm import TWIN_SUFFIX
 from riskmap.training.arms import ARMS, get_arm
 from riskmap.training.config import NetworkConfig, TrainingConfig
 from riskmap.training.specs import Setting, SourceSpec, TransferSpec
+
+# by what the name of a cohort holds
+_WHERE = {"_sites": " (new sites)", "_brats2013": " (another hospital)", "hippocampus": " (hippocampi)"}
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,9 @@ class Pair:
 
     @property
     def title(self) -> str:
-        """The pair for tables and figures; sites are named where the source's patients come from other ones."""
-        between = " (new sites)" if self.cohort.endswith("_sites") else ""
-        return f"{self.source} → {self.target}{between}"
+        """The pair for tables and figures; it says where the target's patients are others than the source's."""
+        where = next((text for part, text in _WHERE.items() if part in self.cohort), "")
+        return f"{self.source} → {self.target}{where}"
 
     @property
     def is_infant(self) -> bool:
@@ -140,6 +144,11 @@ class Plan:
     def pairs(self) -> tuple[Pair, ...]:
         """The pairs of the main table."""
         return self.main.pairs
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The maps of the main table: the arms that have their shuffled twins beside them."""
+        return tuple(arm for arm in self.main.arms if arm + TWIN_SUFFIX in self.main.arms)
 
     @property
     def main_shots(self) -> int:

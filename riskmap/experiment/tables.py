@@ -3,13 +3,19 @@
 import pandas as pd
 
 from riskmap.experiment.count_harm import CHURN
-from riskmap.experiment.findings import MAPS, REFERENCES, Findings, at_pair
+from riskmap.experiment.findings import REFERENCES, Findings, at_pair
 from riskmap.experiment.plan import Case, Pair
 from riskmap.experiment.shown import NOTHING, ShownTable, estimate_text, markdown_table, verdict_text
 from riskmap.measure.statistics import Estimate, holm, patient_mean, wilcoxon
 from riskmap.training.arms import ARMS, title_of
 
-_SHORT = {"risk_map_paper": "reconstruction", "risk_map_hardness": "h / mean(h)", "risk_map_focused": "1 + 20 r"}
+_SHORT = {
+    "risk_map_paper": "reconstruction",
+    "risk_map_hardness": "h / mean(h)",
+    "risk_map_centred": "centred h",
+    "risk_map_focused": "1 + 20 r",
+    "risk_map_focused_sampled": "sampler 1 + 20 r",
+}
 
 
 def short_title(arm: str) -> str:
@@ -37,7 +43,7 @@ def pair_table(found: Findings) -> pd.DataFrame:
             "scratch, fine-tuning": f"{dice['scratch']:.3f}, {dice['fine_tune']:.3f}",
             "gap [95 %]": points(found.gaps[pair]),
         }
-        for arm in MAPS:
+        for arm in found.plan.maps:
             row[short_title(arm)] = points(patient_mean(found.difference(pair, arm, "fine_tune")))
         rows.append(row)
     return pd.DataFrame(rows)
@@ -73,9 +79,14 @@ def twin_table(found: Findings) -> pd.DataFrame:
     rows = []
     for pair in found.plan.pairs:
         row = {"pair": pair.title}
-        row |= {short_title(arm): points(patient_mean(found.difference(pair, arm, f"{arm}_shuffled"))) for arm in MAPS}
+        row |= {
+            short_title(arm): points(patient_mean(found.difference(pair, arm, f"{arm}_shuffled")))
+            for arm in found.plan.maps
+        }
         rows.append(row)
-    means = {short_title(arm): points(found.over_pairs(found.plan.pairs, arm, f"{arm}_shuffled")) for arm in MAPS}
+    means = {
+        short_title(arm): points(found.over_pairs(found.plan.pairs, arm, f"{arm}_shuffled")) for arm in found.plan.maps
+    }
     return pd.DataFrame([*rows, {"pair": "mean of all pairs", **means}])
 
 
@@ -148,7 +159,7 @@ def harm_table(found: Findings) -> pd.DataFrame:
             ("repaired", "fine_tune", "repaired"),
             ("churn of scratch", CHURN, "harmed"),
             ("harm beyond churn", "fine_tune", "excess"),
-            (f"beyond churn, {short_title(MAPS[-1])}", MAPS[-1], "excess"),
+            (f"beyond churn, {short_title(found.plan.harm_arms[-1])}", found.plan.harm_arms[-1], "excess"),
         ):
             shares = mean.loc[arm, column].dropna()
             if not len(shares):
@@ -201,7 +212,7 @@ def setbacks(found: Findings) -> pd.DataFrame:
     """Return every pair on which a map lies below fine-tuning or below scratch with the whole interval."""
     rows = []
     for pair in found.plan.pairs:
-        for arm in MAPS:
+        for arm in found.plan.maps:
             for other in ("fine_tune", "scratch"):
                 estimate = patient_mean(found.difference(pair, arm, other))
                 if estimate.high < 0:
@@ -213,14 +224,18 @@ def setbacks(found: Findings) -> pd.DataFrame:
 def summary(found: Findings) -> str:
     """Return the README's section: what was run, the answers, and the three tables."""
     questions = [
-        _question(found, found.hurt, MAPS[-1], "fine_tune", "Does 1 + 20 r repair pairs with negative transfer?"),
-        _question(found, found.hurt, MAPS[0], "fine_tune", "Does the reconstruction?"),
+        _question(
+            found, found.hurt, found.plan.maps[-1], "fine_tune", "Does 1 + 20 r repair pairs with negative transfer?"
+        ),
+        _question(found, found.hurt, found.plan.maps[0], "fine_tune", "Does the reconstruction?"),
     ]
     for other in REFERENCES:
         text = f"Is 1 + 20 r above {title_of(other).removeprefix('Fine-tuning, ')}, over all pairs?"
-        questions.append(_question(found, found.plan.pairs, MAPS[-1], other, text))
-    questions.append(_question(found, found.plan.pairs, MAPS[-1], "scratch", "Is it above scratch, over all pairs?"))
-    for arm in MAPS:
+        questions.append(_question(found, found.plan.pairs, found.plan.maps[-1], other, text))
+    questions.append(
+        _question(found, found.plan.pairs, found.plan.maps[-1], "scratch", "Is it above scratch, over all pairs?")
+    )
+    for arm in found.plan.maps:
         text = f"Does the place matter in {short_title(arm)}: above its own shuffled twin, over all pairs?"
         questions.append(_question(found, found.plan.pairs, arm, f"{arm}_shuffled", text))
     lost = setbacks(found)

@@ -75,11 +75,10 @@ class Verdicts:
     def _of(self, ask: Any) -> tuple[Estimate, Estimate]:
         return _there(ask(self.simulated)), _there(ask(self.real))
 
-    @cached_property
+    @property
     def maps(self) -> tuple[str, ...]:
-        """The maps of the main block, each with a twin beside it."""
-        arms = self.simulated.plan.main.arms
-        return tuple(arm for arm in arms if arm + TWIN_SUFFIX in arms)
+        """The maps that both experiments judge."""
+        return self.simulated.plan.maps
 
     def found(self) -> list[str]:
         """Return what was found, in at most six sentences."""
