@@ -86,6 +86,7 @@ def make_findings(
 def make_few_shot_scores(plan: Plan = PUBLISHED, patients: int = 20) -> pd.DataFrame:
     """Return the scores of the first pair's arms that were run with every number of shots."""
     pair, arms = plan.pairs[0], plan.few_shots[0].arms
-    frame = scores(make_records(plan, patients))
+    alike = replace(plan, hard_cases=(), left_out=(), elsewhere=())
+    frame = scores(make_records(alike, patients))
     of_pair = (frame["cohort"] == pair.cohort) & (frame["target"] == pair.target) & frame["arm"].isin(arms)
     return frame.loc[of_pair & ((frame["source"] == pair.source) | frame["source"].isna())]
