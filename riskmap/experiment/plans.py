@@ -4,7 +4,7 @@ Written down before a test patient of the two new plans was scored:
 
 *Pairs* were chosen on development patients, from the chart of habits (:mod:`riskmap.experiment.habits`): under good
 habits transfer hurts on none of the fourteen simulated ones, so the pairs run from where it helps most (FLAIR:WT to
-T1ce:TC) to where it helps least (T1ce:ET to T2:WT), and *hard cases* are added: what made it hurt there. *Learning
+T1ce:TC) to where it helps least (T1ce:ET to T2:WT), and *hard cases* are added, two of which hurt there. *Learning
 rates* are chosen there too, one per arm; a control takes its arm's. Test patients are scored once.
 
 *Statistic.* The Dice of each patient's volume, averaged over draws of target patients and first weights; differences
@@ -108,10 +108,11 @@ _POOR_SOURCE = 100
 
 
 def _hard_cases(pairs: tuple[Pair, ...], seeds: tuple[int, ...]) -> tuple[Block, ...]:
-    """Return what makes transfer hurt on development patients: each case on the same pairs.
+    """Return the cases in which transfer may hurt, each on the same pairs.
 
-    One patient and a poor source, under habits that are good otherwise; the body at a tenth of the rate, as people
-    train large networks; and all in a hurry: few steps, a low rate, a poor source and one patient.
+    One patient and a poor source, under habits that are good otherwise: each alone hurt on no development pair,
+    together they were not tried there. The body at a tenth of the rate, as people train large networks, and all in a
+    hurry (few steps, a low rate, a poor source and one patient): both hurt on some.
     """
     hurry = TrainingConfig(steps=75, learning_rate=6.0e-4, validate_at=(19, 38))
     return (

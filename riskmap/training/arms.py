@@ -107,11 +107,13 @@ def mean_of_class(data: TargetData) -> torch.Tensor:
 def centred(data: TargetData) -> torch.Tensor:
     """Weight by class balance times the hardness over its class's mean, from a fifth to five times.
 
-    Each class keeps the share that class balance gives it, so that nothing but the place inside the class is new.
+    Inside the patient, where patches lie, each class keeps the share that class balance gives it, so that nothing but
+    the place inside the class is new.
     """
-    labels = data.slices.labels
-    relative = (data.hardness / class_mean(data.hardness, labels).clamp_min(1e-6)).clamp(0.2, 5.0)
-    return balanced(data) * relative / class_mean(relative, labels)
+    # air is a region of its own: it is easy, and would make the rest of the background hard
+    regions = 2 * data.slices.labels.long() + data.inside.long()
+    relative = (data.hardness / class_mean(data.hardness, regions).clamp_min(1e-6)).clamp(0.2, 5.0)
+    return balanced(data) * relative / class_mean(relative, regions)
 
 
 def hard_label_hardness(data: TargetData) -> torch.Tensor:
