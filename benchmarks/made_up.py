@@ -1,6 +1,5 @@
 """Runs and records that nobody made: results of the right form for explorers to show, in benchmarks and tests."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -36,13 +35,12 @@ def make_run(folder: Path, cohort: Cohort, task: Task, seed: int) -> Run:
     return Run(folder, {"results": {"patients": patients}})
 
 
-def make_records(plan: Plan, patients: int = 20, lift: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+def make_records(plan: Plan, patients: int = 20) -> list[dict[str, Any]]:
     """Return a record of every run of a plan, with random Dice; scratch has one for all sources of a target.
 
     Args:
         plan: whose runs they are.
         patients: test patients of each cohort.
-        lift: what the Dice of an arm has more than that of others, by the name of the arm.
     """
     generator = np.random.default_rng(0)
     records = {}
@@ -59,7 +57,7 @@ def make_records(plan: Plan, patients: int = 20, lift: Mapping[str, float] | Non
             "training": {"steps": training.steps, "learning_rate": training.learning_rate},
             **({"source": {"task": source, "training": {"steps": source_steps}}} if source else {}),
         }
-        mean = 0.6 + 0.02 * cell.shots + (lift or {}).get(cell.arm, 0.0)
+        mean = 0.6 + 0.02 * cell.shots
         dice = np.clip(generator.normal(mean, 0.1, 1 if cell.left_out is not None else patients), 0, 1)
         scored = {f"patient {n}": {"dice": [float(each)], "empty": [False]} for n, each in enumerate(dice)}
         curve = dict(zip(map(str, training.validation_steps), generator.random(9).tolist(), strict=False))
@@ -73,12 +71,10 @@ def make_records(plan: Plan, patients: int = 20, lift: Mapping[str, float] | Non
     return list(records.values())
 
 
-def make_findings(
-    folder: Path, plan: Plan = PUBLISHED, patients: int = 20, lift: Mapping[str, float] | None = None
-) -> Findings:
-    """Write the records of a plan into a folder and return what is found there; as :func:`make_records`."""
+def make_findings(folder: Path, plan: Plan = PUBLISHED, patients: int = 20) -> Findings:
+    """Write the records of a plan into a folder and return what is found there."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "runs.json", {"runs": make_records(plan, patients, lift)})
+    write_json(folder / "runs.json", {"runs": make_records(plan, patients)})
     write_json(folder / "rates.json", {arm: {"chosen": RATE} for arm in plan.rate_search.arms})
     return Findings(plan, folder)
 

@@ -1,5 +1,6 @@
 """Cohorts that are dealt out anew: the same files in other splits, and the splits of the real patients."""
 
+import shutil
 from itertools import combinations
 
 import numpy as np
@@ -7,7 +8,10 @@ import pytest
 
 from data_scripts import prepare_real
 from data_scripts.archives.dealing import deal_anew
+from riskmap.data.simulated import ensure_cohort
 from riskmap.project.files import read_json, write_json
+from riskmap.training.runs import folder_of
+from riskmap.training.specs import SourceSpec
 
 PARTS = ("target_train", "target_val")
 
@@ -45,6 +49,30 @@ def test_two_data_sets_become_one_cohort(tiny_cohort, tmp_path):
     assert both.title == f"{tiny_cohort.title}; source: Another"
     assert both.licence == tiny_cohort.licence
     np.testing.assert_array_equal(both.image(first, "T1"), tiny_cohort.image(first, "T1"))
+
+
+def test_a_source_learns_only_what_its_own_labels_mean(tiny_cohort, tmp_path):
+    """Where 1 is a whole tumour, the target's table would call it a tumour core."""
+    whole = {"WT": {"title": "whole tumour", "classes": ["background", "tumour"], "values": {"1": 1}}}
+    source = other_data_set(
+        tiny_cohort, tmp_path / "other", targets=whole, label_table={"0": "background", "1": "tumour"}
+    )
+    patients = tiny_cohort.subjects
+    split = {"source_train": patients[:2], "source_val": patients[2:3], "target_train": patients[3:4]}
+    both = tiny_cohort.open(deal_anew(tiny_cohort.folder, tmp_path / "both", split, source))
+    assert folder_of(SourceSpec("FLAIR:WT"), both, tmp_path)
+    with pytest.raises(ValueError, match=r"cannot learn TC: its patients come from another data set, .* WT alone"):
+        folder_of(SourceSpec("FLAIR:TC"), both, tmp_path)
+    assert folder_of(SourceSpec("FLAIR:TC"), tiny_cohort, tmp_path)
+
+
+def test_a_cohort_whose_volumes_are_gone_leaves_no_manifest(tiny_cohort, tmp_path):
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    shutil.copy(tiny_cohort.folder / "manifest.json", moved)
+    with pytest.raises(ValueError, match=r"files of .* are missing"):
+        deal_anew(moved, tmp_path / "new", {"target_test": tiny_cohort.subjects[:1]})
+    assert not (tmp_path / "new" / "manifest.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -89,6 +117,8 @@ def test_no_patient_that_choices_are_made_on_is_published():
     for name in ("lgg", "lgg_sites"):
         target = {patient for part, each in splits[name].items() if part.startswith("target") for patient in each}
         assert target.isdisjoint(chosen_on)
+    # so that no patient counts twice in a mean over pairs
+    assert set(splits["lgg"]["target_test"]).isdisjoint(splits["lgg_sites"]["target_test"])
     assert splits["lgg_dev"]["source_train"] == splits["lgg"]["source_train"]
     assert len(splits["lgg"]["target_test"]) == 30
     for split in splits.values():
@@ -108,3 +138,21 @@ def test_a_data_set_that_is_not_whole_or_not_there_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no dataset.yaml in .*tcga_lgg_kaggle3m"):
         prepare_real.prepare_real(tmp_path, tmp_path / "out")
     assert prepare_real.main(["--archives", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+
+
+def test_who_lacks_the_real_patients_is_told_how_they_are_prepared(tmp_path):
+    with pytest.raises(ValueError, match=r"no cohort 'lgg_dev'.*python -m data_scripts.prepare_real --archives FOLDER"):
+        ensure_cohort("lgg_dev", tmp_path)
+
+
+def test_a_data_set_that_lacks_a_patient_is_refused_before_anything_is_dealt_out(tmp_path, monkeypatch, tiny_archive):
+    """All three are checked for their number; here one that has eight."""
+    monkeypatch.setattr(prepare_real, "read_description", lambda path: None)
+    monkeypatch.setattr(prepare_real, "own_layout", lambda description: "auto")
+    monkeypatch.setattr(prepare_real, "_SETS", dict.fromkeys(prepare_real._SETS, (4.0, (192.0, 224.0, 192.0), 9)))
+    for name in prepare_real._SETS:
+        shutil.copytree(tiny_archive, tmp_path / name)
+        (tmp_path / name / "dataset.yaml").touch()
+    with pytest.raises(ValueError, match="has 8 sound patients of 9: the archive has no others"):
+        prepare_real.prepare_real(tmp_path, tmp_path / "out", jobs=1)
+    assert not (tmp_path / "out" / "lgg").exists()

@@ -21,7 +21,7 @@ from riskmap.experiment.count_harm import (
 )
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.plan import Block, Case, Pair
-from riskmap.experiment.plans import PUBLISHED, SMOKE
+from riskmap.experiment.plans import PUBLISHED, REAL, SMOKE
 from riskmap.experiment.run import Experiment, compact, cost, main, rates_of
 from riskmap.experiment.selection import SELECTIONS
 from riskmap.measure.harm import compare_patients
@@ -52,7 +52,9 @@ PLAN = replace(
 def done(tiny_cohort, tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiment")
     experiment = Experiment(PLAN, folder / "data", folder / "runs", folder / "results")
-    assert experiment.describe() == "cohorts that are made first: tiny; which runs are missing shows only then"
+    described = experiment.describe()
+    assert described.startswith("cohorts that you prepare first: tiny (")
+    assert described.endswith("which runs are missing shows only then")
     shutil.copytree(tiny_cohort.folder, folder / "data" / "prepared" / "tiny")
     assert "missing 0" not in experiment.describe()
     experiment.run()
@@ -163,8 +165,18 @@ def test_a_dry_run_makes_nothing(capsys, tmp_path):
     """It simulated every cohort of the plan to say that all runs are missing."""
     folders = [f"--{name}={tmp_path / name}" for name in ("data", "out", "results")]
     assert main(["--dry-run", *folders]) == 0
-    assert "fets2021_dev" in capsys.readouterr().out
+    assert "cohorts that are made first: fets2021_dev" in capsys.readouterr().out
+    assert main(["--dry-run", "--plan", "real", *folders]) == 0
+    shown = capsys.readouterr().out
+    assert "cohorts that you prepare first: lgg_dev, lgg, " in shown
+    assert "(real patients: python -m data_scripts.prepare_real --archives FOLDER)" in shown
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_cohort_is_told_before_the_first_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment_module, "ensure_all", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(ValueError, match="no cohort 'lgg_dev'"):
+        Experiment(REAL, tmp_path, tmp_path, tmp_path).run()
 
 
 def test_the_command_says_what_it_cost(monkeypatch, capsys, done):
@@ -307,7 +319,10 @@ def test_harm_is_counted_at_the_chosen_rates_alone(done, found):
         (pair, runs.ensure_run(spec, cohort, done.out_dir, progress=False))
         for pair, (spec, cohort) in done.published(rates)
     ]
-    compared = harm_cases(made, PLAN.harm_arms, PLAN.main_shots, rates)
+    compared = harm_cases(made, PLAN, rates)
+    for each in compared:
+        steps = {run.record["parameters"]["training"]["steps"] for run in (*each.runs.values(), each.other_scratch)}
+        assert steps == {PLAN.transfer_training.steps}
     assert len(compared) == len(PAIRS) * len(PLAN.main.seeds)
     for each in compared:
         # nothing but first weights and batches parts the two from scratch
@@ -349,7 +364,7 @@ def case(done, found):
         for pair, (spec, cohort) in done.published(rates)
         if pair == PAIRS[0]
     ]
-    return harm_cases(made, PLAN.harm_arms, PLAN.main_shots, rates)[0]
+    return harm_cases(made, PLAN, rates)[0]
 
 
 def without_foreground(patient, patch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from riskmap.experiment import habits
-from riskmap.experiment.habit_figures import costs_table, draw_habits, pairs_table
+from riskmap.experiment.habit_figures import HabitChart
 from riskmap.experiment.plan import Pair
 from riskmap.measure.statistics import patient_mean
 from riskmap.project.files import read_json
@@ -88,7 +88,8 @@ def test_a_gap_is_paired_by_patient_and_nothing_is_made_twice(short, tiny_cohort
 
 def row_of(cell, gap, question="habits", cohort="dev"):
     row = {"question": question, "cohort": cohort, "source": "A:WT", "target": "B:WT", "cell": cell, "gap": gap}
-    return {**row, "scratch": 0.5, "transferred": 0.4, "source_dice": 0.9}
+    habit = asdict(habits.cells().get(cell, habits.GOOD))
+    return {**row, "scratch": 0.5, "transferred": 0.4, "source_dice": 0.9, "patients": 16, "seeds": 4, "habits": habit}
 
 
 def test_rows_of_another_cohort_stay(tmp_path):
@@ -104,7 +105,7 @@ def test_the_figure_shows_each_gap_and_the_table_each_pair():
     rows = [row_of(cell, [place, place - 1, place + 2]) for place, cell in enumerate(cells)]
     rows += [row_of(cell, [-place, -place - 1, 0], cohort="lgg_dev") for place, cell in enumerate(cells)]
     rows[3] = {**rows[3], "scratch": 0.05}
-    figure = draw_habits(rows)
+    figure = HabitChart(rows).draw()
     simulated, real = figure.axes
     names = [label.get_text() for label in simulated.get_yticklabels()]
     assert names[:2] + names[-1:] == ["all good", "random head", "all bad but patients"]
@@ -118,17 +119,32 @@ def test_the_figure_shows_each_gap_and_the_table_each_pair():
     kinds = np.isfinite([container.lines[0].get_xdata() for container in simulated.containers]).sum(axis=1)
     assert kinds.tolist() == [1, 7, 7, 1]
     assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "even scratch is below 0.1 Dice"
-    table = pairs_table([row_of("3 patients", [1, 0.5, 2], "pairs"), row_of("1 patient", [-1, -2, 0.5], "pairs")])
+    rows = [row_of("3 patients", [1, 0.5, 2], "pairs"), row_of("1 patient", [-1, -2, 0.5], "pairs")]
+    chart = HabitChart(rows)
+    table = chart.pairs().frame
+    assert [chart.hurting("pairs", row["cell"]) for row in rows] == ["1 of 1", "0 of 1"]
     assert table["gap: 1 patient"].tolist() == ["-1.0 [-2.0, +0.5]"]
     assert table["source's own Dice"].tolist() == ["0.90"]
 
 
 def test_costs_are_counted_from_the_good_habits():
+    changed = {"head: bad": (0.5, 0.42), "rate: bad": (0.45, 0.42)}
     rows = [row_of(cell, [0, 0, 0]) for cell in habits.cells()]
-    rows = [{**row, "scratch": 0.45, "transferred": 0.42} if row["cell"] == "head: bad" else row for row in rows]
-    table = costs_table(rows).set_index("habit")
-    assert table.loc["random head"].tolist() == ["-5.0, +2.0"]
+    for row in rows:
+        row["scratch"], row["transferred"] = changed.get(row["cell"], (0.5, 0.4))
+    table = HabitChart(rows).costs().frame.set_index("habit")
+    assert table.loc["low rate"].tolist() == ["-5.0, +2.0"]
+    # the head has nothing to do with scratch
+    assert table.loc["random head"].tolist() == ["–, +2.0"]
     assert len(table) == len([cell for cell in habits.cells() if not cell.startswith("all")])
+
+
+def test_the_section_says_on_whom_and_on_how_many_pairs():
+    rows = [row_of(cell, [2, 1, 3] if cell == "body frozen" else [0, -1, 1]) for cell in habits.cells()]
+    text = HabitChart([*rows, row_of("3 patients", [0, -1, 1], "pairs")]).section()
+    assert text.startswith("Validation patients of development cohorts, 16 (simulated). 4 seeds")
+    assert "with good habits 0 of 1 with 3 patients; where one turns bad, " in text
+    assert "body frozen 1 of 1." in text
 
 
 def test_the_published_chart_is_whole():

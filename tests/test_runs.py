@@ -10,7 +10,7 @@ import torch
 
 from riskmap.data.batches import PatchSampler
 from riskmap.data.cohort import Task
-from riskmap.training import making
+from riskmap.training import making, runs
 from riskmap.training.arms import get_arm
 from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 from riskmap.training.device import choose_device
@@ -227,3 +227,14 @@ def test_a_network_beside_the_source_leaves_it_as_it_was(tiny_cohort, tmp_path):
 def test_an_arm_looks_at_known_networks_alone():
     with pytest.raises(ValueError, match="looks_at must be of source, scratch, fine_tune, got focal"):
         replace(get_arm("scratch"), looks_at=("focal",))
+
+
+def test_an_edited_arm_renames_the_runs_that_look_at_its_network(tiny_cohort, tmp_path, monkeypatch):
+    spec = replace(specs()[0], arm=get_arm("own_error_sampled"))
+    others = [replace(specs()[0], arm=get_arm(name)) for name in ("scratch", "risk_map_focused_sampled")]
+    before = [folder_of(each, tiny_cohort, tmp_path) for each in (spec, *others)]
+    other_code = replace(get_arm("fine_tune"), recipe=get_arm("focal").recipe)
+    monkeypatch.setattr(runs, "get_arm", lambda name: other_code if name == "fine_tune" else get_arm(name))
+    after = [folder_of(each, tiny_cohort, tmp_path) for each in (spec, *others)]
+    assert after[0] != before[0]
+    assert after[1:] == before[1:]

@@ -83,3 +83,17 @@ def test_a_run_without_a_curve_is_named(records):
     fewer = [each for each in records if each["parameters"]["arm"] != "focal"]
     with pytest.raises(ValueError, match="select needs one curve of each arm, which focal have not"):
         select(scores(records), curves(fewer), ARMS, best_at_the_end, "select")
+
+
+def test_a_patient_that_was_not_left_out_is_missed(records):
+    out = [record("scratch", (0, 0, 0), (0.5,), left_out=left_out) for left_out in (0, 1)]
+    with pytest.raises(ValueError, match="each target patient must be left out once"):
+        held_out(out)
+    with pytest.raises(ValueError, match="each target patient must be left out once"):
+        held_out([*out, *out])
+
+
+def test_curves_with_a_gap_choose_nothing(records):
+    del records[1]["results"]["validation_dice"]["300"]
+    with pytest.raises(ValueError, match="select needs curves with the same steps"):
+        select(scores(records), curves(records), ARMS, best_at_the_end, "select")

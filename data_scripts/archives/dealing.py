@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from riskmap.data.cohort import FORMAT, PARTS, Cohort
+from riskmap.data.volumes import CohortError
 from riskmap.project.files import read_json, write_json
 
 Split = Mapping[str, Sequence[str]]
@@ -21,12 +22,14 @@ def deal_anew(prepared: Path, out: Path, split: Split, source: Path | None = Non
         out: folder of the new cohort; its manifest is written.
         split: part to subjects; a part that is left out is empty, and subjects in no part are left out.
         source: folder of another prepared cohort, which has the subjects of the source's parts. The new cohort has the
-            sequences that both have. A label that only the target's data set has must not be a source's task.
+            sequences that both have, and its manifest names the targets that the source's labels mean as well: no
+            source is trained on another. Voxel sizes may differ, as the target's alone are measured in mm.
 
     Returns:
         ``out``.
 
     Raises:
+        CohortError: a volume is missing, or a patient's scans are in two parts; no manifest is left.
         ValueError: an unknown part, a subject that is not there or is dealt out twice, volumes of different shapes, or
             no common sequence.
     """
@@ -57,9 +60,23 @@ def deal_anew(prepared: Path, out: Path, split: Split, source: Path | None = Non
         "subjects": subjects,
         "split": {part: list(split.get(part, ())) for part in PARTS},
     }
+    if source is not None:
+        new["source_targets"] = _common_targets(manifest, of_source)
     write_json(out / "manifest.json", new)
-    Cohort.open(out)
+    try:
+        Cohort.open(out)
+    except CohortError:
+        (out / "manifest.json").unlink()
+        raise
     return out
+
+
+def _common_targets(target: Mapping[str, Any], source: Mapping[str, Any]) -> list[str]:
+    """Return the targets whose classes are the same for every label value that the source's data set has."""
+    both = {name: (target["targets"][name]["values"], entry["values"]) for name, entry in source["targets"].items()
+            if name in target["targets"]}  # fmt: skip
+    values = source["label_table"]
+    return [name for name, (one, two) in both.items() if all(one.get(each, 0) == two.get(each, 0) for each in values)]
 
 
 def _seen_from(out: Path, folder: Path, entry: Mapping[str, Any], modalities: Sequence[str]) -> dict[str, Any]:

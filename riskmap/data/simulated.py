@@ -24,6 +24,7 @@ class SimulatedCohort:
     jobs: int = 2
 
 
+PREPARE_REAL = "python -m data_scripts.prepare_real --archives FOLDER"
 # 4 mm voxels need a box that gives a multiple of 8 voxels per axis
 _TINY_BOX = ("--spacing", "4", "--box", "192", "224", "192")
 # with eight patients, two shots need a pool of two
@@ -88,7 +89,8 @@ def ensure_cohort(name: str, data_dir: str | Path = "build/data") -> Path:
     if name not in DEFAULT_COHORTS:
         raise ValueError(
             f"no cohort {name!r} in {folder.parent}. These are made when missing: {', '.join(DEFAULT_COHORTS)}. "
-            f"Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}"
+            f"Your own: python -m data_scripts.prepare --archive FOLDER --out {folder}. The real patients of the "
+            f"experiment: {PREPARE_REAL}"
         )
     with alone_with(folder):
         if not has_cohort(name, data_dir):  # else another process has just made it

@@ -13,7 +13,7 @@ import torch
 
 from riskmap.data.cohort import Cohort, Task
 from riskmap.data.patients import load_slices, volume_to_slices
-from riskmap.experiment.plan import Pair, rate_owner
+from riskmap.experiment.plan import Pair, Plan, rate_owner
 from riskmap.measure.harm import (
     KINDS,
     PixelTransfer,
@@ -50,23 +50,20 @@ class HarmCase:
     other_scratch: Run
 
 
-def harm_cases(
-    found: Iterable[tuple[Pair, Run]], arms: tuple[str, ...], shots: int, rates: Mapping[str, float]
-) -> list[HarmCase]:
-    """Group the runs of some arms by pair, draw and seed; the draw's next seed from scratch gives the churn.
+def harm_cases(found: Iterable[tuple[Pair, Run]], plan: Plan, rates: Mapping[str, float]) -> list[HarmCase]:
+    """Group the runs of the main table by pair, draw and seed; the draw's next seed from scratch gives the churn.
 
     Args:
-        found: runs with their pairs; those with another number of shots or learning rate are passed over.
-        arms: to hold against scratch.
-        shots: target patients.
+        found: runs with their pairs; those of other numbers of patients, steps, rates or sources are passed over.
+        plan: says which arms are held against scratch.
         rates: the learning rate of each arm.
     """
+    arms = plan.harm_arms
     drawn: dict[tuple[Pair, int], dict[int, dict[str, Run]]] = defaultdict(lambda: defaultdict(dict))
     for pair, run in found:
         parameters = run.record["parameters"]
-        arm, rate = parameters["arm"], parameters["training"]["learning_rate"]
-        is_whole = parameters["shots"] == shots and parameters["left_out"] is None
-        if is_whole and arm in ("scratch", *arms) and rate == rates[rate_owner(arm)]:
+        arm = parameters["arm"]
+        if arm in ("scratch", *arms) and _is_of_main_table(parameters, plan, rates[rate_owner(arm)]):
             drawn[pair, parameters["draw"]][parameters["seed"]][arm] = run
     whole = []
     for (pair, draw), seeds in drawn.items():
@@ -75,6 +72,16 @@ def harm_cases(
             if seed != other:
                 whole.append(HarmCase(pair, draw, seed, seeds[seed], seeds[other]["scratch"]))
     return whole
+
+
+def _is_of_main_table(parameters: Mapping[str, Any], plan: Plan, rate: float) -> bool:
+    training, source = parameters["training"], parameters.get("source", {}).get("training")
+    return (
+        parameters["shots"] == plan.main_shots
+        and parameters["left_out"] is None
+        and (training["steps"], training["learning_rate"]) == (plan.transfer_training.steps, rate)
+        and (source is None or source["steps"] == plan.source_training.steps)
+    )
 
 
 def count_harm(

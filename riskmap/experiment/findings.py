@@ -145,12 +145,6 @@ class Findings:
         dice = self.dice(pair, (better, worse), case)
         return 100 * (dice[better] - dice[worse])
 
-    def draws_above(self, pair: Pair, better: str, worse: str, case: Case = _MAIN) -> tuple[int, int]:
-        """Return in how many draws of target patients one arm's mean lies above another's, and how many there are."""
-        rows = self.rows(pair, (better, worse), case)
-        means = rows.pivot_table(index="draw", columns="arm", values="dice")
-        return int((means[better] > means[worse]).sum()), len(means)
-
     def at_rate(self, pair: Pair, better: str, worse: str, rate: float) -> pd.Series:
         """Return how many Dice points one arm lies above another, per patient, both trained with the same rate.
 
@@ -189,16 +183,17 @@ class Findings:
         return mean_pointing(dict(iter(rows.loc[rows["event"] == event].groupby("patient"))))
 
     def sample(self) -> str:
-        """Return "n patients, n seeds" of the main table."""
-        counts = {
-            pair: self.rows(pair, ("scratch", "fine_tune"))[["patient", "seed"]].nunique() for pair in self.plan.pairs
-        }
-        patients = sorted({int(count["patient"]) for count in counts.values()})
-        seeds = min(int(count["seed"]) for count in counts.values())
+        """Return "n patients, n seeds" of the main table, and whose patients they are."""
+        rows = {pair: self.rows(pair, ("scratch", "fine_tune")) for pair in self.plan.pairs}
+        patients = sorted({part["patient"].nunique() for part in rows.values()})
+        draws, seeds = (min(part[name].nunique() for part in rows.values()) for name in ("draw", "seed"))
+        own = all((part["draw"] == part["seed"]).all() for part in rows.values())
+        repeated = f"{seeds} seeds" if own else f"{draws} draws of target patients, each with {seeds} seeds"
         empty = int((self.frame.drop_duplicates(["cohort", "target", "patient"])["empty"] > 0).sum())
+        kind = "simulated cohorts" if self.frame["simulated"].all() else "real patients"
         return (
-            f"{' or '.join(map(str, patients))} test patients a pair ({empty} with an empty label), {seeds} seeds, "
-            f"{self.plan.main_shots} target training patients; simulated cohorts"
+            f"{' or '.join(map(str, patients))} test patients a pair ({empty} with an empty label), {repeated}, "
+            f"{self.plan.main_shots} target training patients; {kind}"
         )
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from riskmap.experiment.shown import ShownTable, estimate_text, markdown_table
+from riskmap.experiment.shown import NOTHING, ShownTable, estimate_text, markdown_table
 from riskmap.figures.charts import plot_estimates
 from riskmap.figures.style import GREY, VERMILION
 from riskmap.measure.statistics import Estimate
@@ -17,19 +17,20 @@ from riskmap.project.files import read_json
 from riskmap.project.paths import RESULTS, resolve
 
 Row = Mapping[str, Any]
-# bad habits in words, by the cell in which each is bad alone
-HABITS = {
+# what is bad alone, in words, by its cell
+_WORDS = {
     "head: bad": "random head",
     "sampling: bad": "whole slices",
     "source_steps: bad": "poor source",
     "rate: bad": "low rate",
     "steps: bad": "few steps",
+    "patients: bad": "one patient",
     "body at a tenth of the rate": "body at a tenth of the rate",
     "body frozen": "body frozen",
 }
-# one patient is no habit
-_WORDS = {**HABITS, "patients: bad": "one patient"}
-_ONE, _MANY, _GOOD, _NOTHING = "one habit bad", "all bad, or all but one", "all good", "even scratch is below 0.1 Dice"
+# what touches the transferred network alone: the run from scratch is the same
+_OF_TRANSFER = ("head", "source_steps")
+_ONE, _MANY, _GOOD, _NOTHING = "one bad alone", "all bad, or all but one", "all good", "even scratch is below 0.1 Dice"
 _STYLES = {_GOOD: ("#0072B2", "D"), _ONE: (VERMILION, "o"), _MANY: (GREY, "s"), _NOTHING: ("#999999", "x")}
 _FAILED = 0.1
 
@@ -60,115 +61,97 @@ class HabitChart:
         """Read the published rows, or those of another file."""
         return cls(read_json(resolve(path))["rows"])
 
-    @property
-    def pair_count(self) -> int:
-        """The number of pairs whose habits were changed."""
-        return len({pair_title(row) for row in self._asked()})
+    def costs(self) -> ShownTable:
+        """Return by how many Dice points a habit that turns bad alone changes scratch, and the transferred network.
 
-    def hurting(self, cell: str) -> int:
-        """Return on how many pairs the gap of a cell has an interval above 0."""
-        return sum(row["gap"][1] > 0 for row in self._asked() if row["cell"] == cell)
+        A dash stands where scratch has nothing to do with the habit.
+        """
+        good = {pair_title(row): row for row in self._of("habits") if row["cell"] == "all good"}
+        table: dict[str, dict[str, str]] = {}
+        for row in self._of("habits"):
+            if row["cell"] in _WORDS:
+                before = good[pair_title(row)]
+                changed = {name for name, value in row["habits"].items() if value != before["habits"][name]}
+                ours, theirs = (f"{100 * (row[side] - before[side]):+.1f}" for side in ("scratch", "transferred"))
+                scratch = NOTHING if changed <= {*_OF_TRANSFER} else ours
+                table.setdefault(_WORDS[row["cell"]], {})[pair_title(row)] = f"{scratch}, {theirs}"
+        return ShownTable(pd.DataFrame([{"habit": habit, **line} for habit, line in table.items()]))
 
-    def costs_by_habit(self) -> dict[str, float]:
-        """Return what each bad habit alone changes in the Dice of the transferred network, in points, over pairs."""
-        good = {pair_title(row): row["transferred"] for row in self._asked() if row["cell"] == "all good"}
-        lost: dict[str, list[float]] = {}
-        for row in self._asked():
-            if row["cell"] in HABITS:
-                lost.setdefault(HABITS[row["cell"]], []).append(100 * (row["transferred"] - good[pair_title(row)]))
-        return {habit: float(np.mean(each)) for habit, each in lost.items()}
+    def pairs(self) -> ShownTable:
+        """Return one row per pair under good habits: the source's Dice, and the gap with few patients and with one."""
+        table: dict[str, dict[str, str]] = {}
+        for row in self._of("pairs"):
+            line = table.setdefault(pair_title(row), {"source's own Dice": f"{row['source_dice']:.2f}"})
+            line[f"scratch, transferred: {row['cell']}"] = f"{row['scratch']:.3f}, {row['transferred']:.3f}"
+            line[f"gap: {row['cell']}"] = estimate_text(estimate_of(row), digits=1, signed=True)
+        return ShownTable(pd.DataFrame([{"pair": title, **line} for title, line in table.items()]))
+
+    def hurting(self, question: str, cell: str) -> str:
+        """Return on how many pairs of a question the gap of a cell has an interval above 0, as "1 of 6"."""
+        gaps = [estimate_of(row) for row in self._of(question) if row["cell"] == cell]
+        return f"{sum(gap.low > 0 for gap in gaps)} of {len(gaps)}"
+
+    def draw(self) -> Figure:
+        """Draw the gap of each cell, a panel per pair; right of 0 transfer hurts."""
+        asked = self._of("habits")
+        titles = list(dict.fromkeys(pair_title(row) for row in asked))
+        columns = min(len(titles), 3)
+        lines = -(-len(titles) // columns)
+        figure = Figure(figsize=(4.2 * columns + 1.5, 5.2 * lines), dpi=100, layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False, sharex=True)
+        for place, (ax, title) in enumerate(zip(axes.flat, titles, strict=False)):
+            _draw_pair(ax, [row for row in asked if pair_title(row) == title])
+            ax.set_title(title, fontsize=11)
+            ax.tick_params(labelleft=place % columns == 0)
+        for ax in axes.flat[len(titles) :]:
+            ax.remove()
+        figure.suptitle("Right of the dashed line transfer hurts, left of it transfer helps")
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        return figure
 
     def sample(self) -> str:
         """Return on whom the chart was measured."""
-        of_kind = {pair_title(row).rpartition(", ")[2]: row["patients"] for row in self._asked()}
-        patients = " and ".join(f"{count} ({kind})" for kind, count in of_kind.items())
+        of_kind: dict[str, set[int]] = {}
+        for row in self.rows:
+            of_kind.setdefault(pair_title(row).rpartition(", ")[2], set()).add(row["patients"])
+        patients = "; ".join(f"{' or '.join(map(str, sorted(count)))} ({kind})" for kind, count in of_kind.items())
         (seeds,) = {row["seeds"] for row in self.rows}
         return (
-            f"Validation patients of development cohorts: {patients}; {seeds} seeds, which draw 3 target patients each"
+            f"Validation patients of development cohorts, {patients}. {seeds} seeds, each with its own target patients"
         )
 
     def section(self) -> str:
-        """Return the README's section: on whom, what each habit costs, and where transfer hurts."""
-        hurts = {name: self.hurting(cell) for cell, name in {"all good": "all good", **HABITS}.items()}
-        counts = ", ".join(f"{name} {count}" for name, count in hurts.items())
+        """Return the README's section: on whom, where transfer hurts, and what each habit changes."""
+        with_one = ", ".join(f"{words} {self.hurting('habits', cell)}" for cell, words in _WORDS.items())
+        cells = list(dict.fromkeys(row["cell"] for row in self._of("pairs")))
+        with_good = " and ".join(f"{self.hurting('pairs', cell)} with {cell}" for cell in cells)
         return "\n\n".join(
             [
-                f"{self.sample()}. Dice points that each habit costs when it alone is bad, of scratch and of transfer:",
-                markdown_table(costs_table(self.rows)),
-                f"Pairs of {self.pair_count} on which transfer hurts, the interval of the gap above 0: {counts}.",
+                f"{self.sample()}. Pairs on which transfer hurts, that is, the whole interval of the gap lies above 0: "
+                f"with good habits {with_good}; where one turns bad, {with_one}.",
+                "Change of Dice, in points, where one turns bad: of scratch (a dash where that does not concern it), "
+                "then of transfer.",
+                markdown_table(self.costs().frame),
+                "<details><summary>Every pair under good habits</summary>",
+                markdown_table(self.pairs().frame),
+                "</details>",
             ]
         )
 
-    def _asked(self) -> list[Row]:
-        return [row for row in self.rows if row["question"] == "habits"]
-
-    def draw(self) -> Figure:
-        """Draw the gap of each cell, see :func:`draw_habits`."""
-        return draw_habits(self.rows)
-
-    def pairs(self) -> ShownTable:
-        """Return the gap of each pair under good habits, see :func:`pairs_table`."""
-        return ShownTable(pairs_table(self.rows))
-
-    def costs(self) -> ShownTable:
-        """Return what each bad habit costs alone, see :func:`costs_table`."""
-        return ShownTable(costs_table(self.rows))
+    def _of(self, question: str) -> list[Row]:
+        return [row for row in self.rows if row["question"] == question]
 
 
-def costs_table(rows: Sequence[Row]) -> pd.DataFrame:
-    """Return how many Dice points each habit costs when it alone is bad: from scratch, then of the transferred network.
-
-    Above 0 it is a gain.
-    """
-    asked = [row for row in rows if row["question"] == "habits"]
-    good = {pair_title(row): row for row in asked if row["cell"] == "all good"}
-    table: dict[str, dict[str, str]] = {}
-    for row in asked:
-        if row["cell"] in _WORDS:
-            before = good[pair_title(row)]
-            lost = [100 * (row[side] - before[side]) for side in ("scratch", "transferred")]
-            table.setdefault(_WORDS[row["cell"]], {})[pair_title(row)] = "{:+.1f}, {:+.1f}".format(*lost)
-    return pd.DataFrame([{"habit": cell, **line} for cell, line in table.items()])
-
-
-def draw_habits(rows: Sequence[Row]) -> Figure:
-    """Draw the gap of each cell, a panel per pair; right of 0 transfer hurts."""
-    asked = [row for row in rows if row["question"] == "habits"]
-    titles = list(dict.fromkeys(pair_title(row) for row in asked))
-    columns = min(len(titles), 3)
-    lines = -(-len(titles) // columns)
-    figure = Figure(figsize=(4.2 * columns + 1.5, 5.2 * lines), dpi=100, layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False, sharex=True)
-    for place, title in enumerate(titles):
-        ax = axes.flat[place]
-        of_pair = {row["cell"]: row for row in asked if pair_title(row) == title}
-        nothing = Estimate(float("nan"), float("nan"), float("nan"))
-        series = {
-            kind: [estimate_of(row) if _kind(row) == kind else nothing for row in of_pair.values()] for kind in _STYLES
-        }
-        names = [_in_words(cell) for cell in of_pair]
-        plot_estimates(ax, names, series, xlabel="gap: scratch − transferred (Dice points)", styles=_STYLES)
-        handles, labels = ax.get_legend_handles_labels()
-        ax.get_legend().remove()
-        ax.set_title(title, fontsize=11)
-        if place % columns:
-            ax.tick_params(labelleft=False)
-    for ax in list(axes.flat)[len(titles) :]:
-        ax.remove()
-    figure.suptitle("Right of the dashed line transfer hurts, left of it transfer helps")
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    return figure
-
-
-def pairs_table(rows: Sequence[Row]) -> pd.DataFrame:
-    """Return, under good habits, one row per pair: Dice of the source, and the gap with few patients and with one."""
-    asked = [row for row in rows if row["question"] == "pairs"]
-    table: dict[str, dict[str, str]] = {}
-    for row in asked:
-        line = table.setdefault(pair_title(row), {"source's own Dice": f"{row['source_dice']:.2f}"})
-        line[f"scratch, transferred: {row['cell']}"] = f"{row['scratch']:.3f}, {row['transferred']:.3f}"
-        line[f"gap: {row['cell']}"] = estimate_text(estimate_of(row), digits=1, signed=True)
-    return pd.DataFrame([{"pair": title, **line} for title, line in table.items()])
+def _draw_pair(ax: Axes, rows: Sequence[Row]) -> None:
+    """Draw the gaps of one pair, each cell in the series of its kind."""
+    nothing = Estimate(float("nan"), float("nan"), float("nan"))
+    series = {kind: [estimate_of(row) if _kind(row) == kind else nothing for row in rows] for kind in _STYLES}
+    names = [_in_words(row["cell"]) for row in rows]
+    plot_estimates(ax, names, series, xlabel="gap: scratch − transferred (Dice points)", styles=_STYLES)
+    if legend := ax.get_legend():
+        # the figure has one for all panels
+        legend.remove()
 
 
 def _kind(row: Row) -> str:

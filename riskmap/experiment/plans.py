@@ -10,8 +10,8 @@ rates* are chosen there too, one per arm; a control takes its arm's. Test patien
 *Statistic.* The Dice of each patient's volume, averaged over draws of target patients and first weights; differences
 between arms paired by patient; of several pairs the mean, each pair alike. Intervals are 95 %, from 10,000 bootstrap
 samples of the patients of each cohort, a patient with all its pairs. p is Wilcoxon's signed-rank test of the patients,
-each averaged over the pairs of its cohort, adjusted by Holm within the family. Draws are not resampled: in how many of
-them the mean has the same sign is said beside the interval.
+each averaged over the pairs of its cohort, adjusted by Holm within the family. Draws are not resampled: an interval
+speaks of other patients, not of other draws.
 
 *Families*, each for simulated and for real patients apart, at the number of patients of the main block:
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from riskmap.data.cohort import Cohort
-from riskmap.data.simulated import ensure_cohort, has_cohort
+from riskmap.data.simulated import DEFAULT_COHORTS, PREPARE_REAL, ensure_cohort, has_cohort
 from riskmap.experiment.count_harm import count_harm, harm_cases
 from riskmap.experiment.plan import Pair, Plan
 from riskmap.experiment.plans import PLANS
@@ -25,6 +25,9 @@ from riskmap.project.paths import PROJECT_ROOT, RESULTS, resolve
 from riskmap.project.writing import require_writable
 from riskmap.training.arms import in_order
 from riskmap.training.runs import Run, Wanted, ensure_all, folder_of, missing_runs, prerequisites
+
+# the plan that page 5 reads is of the recipe before: its records stay as they are
+_MADE_HERE = ("simulated", "real", "smoke")
 
 
 class Experiment:
@@ -72,7 +75,7 @@ class Experiment:
 
     def count_harm(self, found: Iterable[tuple[Pair, Run]], rates: Mapping[str, float]) -> None:
         """Count harm, repair and churn from the stored predictions of the main table's runs."""
-        compared = harm_cases(found, self.plan.harm_arms, self.plan.main_shots, rates)
+        compared = harm_cases(found, self.plan, rates)
         counted = count_harm(compared, self.cohort, self.out_dir, self.jobs)
         write_json(self.results_dir / "harm.json", counted, compact=True)
 
@@ -83,6 +86,9 @@ class Experiment:
 
     def run(self) -> None:
         """Do all that is missing, step by step, and write the published records."""
+        for name in self.plan.cohorts:
+            # one that is not there is told before the first run
+            self.cohort(name)
         rates = self.choose_rates()
         self.count_harm(self.make_runs(rates), rates)
         self.count_cost(rates)
@@ -103,7 +109,13 @@ class Experiment:
         """
         absent = [name for name in self.plan.cohorts if not has_cohort(name, self.data_dir)]
         if absent:
-            return f"cohorts that are made first: {', '.join(absent)}; which runs are missing shows only then"
+            made = [name for name in absent if name in DEFAULT_COHORTS]
+            asked = [name for name in absent if name not in DEFAULT_COHORTS]
+            parts = [f"cohorts that are made first: {', '.join(made)}"] if made else []
+            parts += (
+                [f"cohorts that you prepare first: {', '.join(asked)} (real patients: {PREPARE_REAL})"] if asked else []
+            )
+            return "; ".join([*parts, "which runs are missing shows only then"])
         path = self.results_dir / "rates.json"
         chosen = {arm: row["chosen"] for arm, row in read_json(path).items()} if path.exists() else {}
         rates = {arm: chosen.get(arm, self.plan.rates[-1]) for arm in self.plan.rate_search.arms}
@@ -193,7 +205,7 @@ def cost(runs: Iterable[Run], jobs: int) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a plan, or say what is missing of it, and print what it cost."""
     parser = argparse.ArgumentParser(prog="python -m riskmap experiment", description=main.__doc__)
-    parser.add_argument("--plan", choices=PLANS, default="published")
+    parser.add_argument("--plan", choices=_MADE_HERE, default=_MADE_HERE[0])
     parser.add_argument("--data", metavar="FOLDER", default="build/data", help="archives and prepared cohorts")
     parser.add_argument("--out", metavar="FOLDER", default="build/runs", help="the runs")
     parser.add_argument("--results", metavar="FOLDER", default=str(RESULTS), help="the records that are published")

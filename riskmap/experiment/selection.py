@@ -16,7 +16,7 @@ from riskmap.training.arms import in_order
 
 # the curve of each arm, [arm, step], to the name of the one that is chosen
 Choose = Callable[[pd.DataFrame], str]
-KEYS = ["cohort", "target", "shots", "draw", "seed"]
+KEYS = ["cohort", "target", "steps", "shots", "draw", "seed"]
 
 
 def curves(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -37,6 +37,9 @@ def held_out(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return one row per arm, draw and seed: its Dice on the patients that were left out in turn, in a column 0.
 
     It stands for the curve of the run on all these patients, whose number of shots it has.
+
+    Raises:
+        ValueError: not each of the patients was left out, or one twice.
     """
     rows = []
     for record in records:
@@ -46,7 +49,10 @@ def held_out(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
             rows.append(_names(parameters) | {0: float(np.mean(dice))})
     frame = pd.DataFrame(rows)
     names = [name for name in frame.columns if name != 0]
-    return frame.groupby(names, dropna=False, as_index=False)[0].mean()
+    folds = frame.groupby(names, dropna=False, as_index=False)[0].agg(["mean", "size"])
+    if (folds["size"] != folds["shots"]).any():
+        raise ValueError("each target patient must be left out once; runs are missing, or there twice")
+    return folds.rename(columns={"mean": 0}).drop(columns="size")
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,7 @@ class Selection:
         arms: that are chosen among.
         leaves_out: whether it looks at patients that are left out in turn (:func:`held_out`), or at :func:`curves`.
         choose: from what it sees to the name of an arm.
-        runs: what it costs, in whole runs.
-        labels: labelled patients that it costs besides those that are trained on.
+        runs: what it costs, in whole runs; what looks at curves costs labelled validation patients as well.
     """
 
     title: str
@@ -67,7 +72,6 @@ class Selection:
     leaves_out: bool
     choose: Choose
     runs: float
-    labels: int
 
 
 def _names(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,6 +82,7 @@ def _names(parameters: Mapping[str, Any]) -> dict[str, Any]:
         "target": parameters["task"],
         "arm": parameters["arm"],
         "rate": parameters["training"]["learning_rate"],
+        "steps": parameters["training"]["steps"],
         **{name: parameters[name] for name in ("shots", "draw", "seed")},
     }
 
@@ -147,7 +152,11 @@ def select(rows: pd.DataFrame, of_runs: pd.DataFrame, arms: Sequence[str], choos
         if lacking:
             raise ValueError(f"{name} needs one curve of each arm, which {', '.join(lacking)} have not at {draw}")
         steps = sorted(column for column in of_draw.columns if isinstance(column, int))
-        arm = choose(of_draw.loc[in_order(arms), steps].dropna(axis=1))
+        # runs of other lengths have other columns
+        seen = of_draw.loc[in_order(arms), steps].dropna(axis=1, how="all")
+        if seen.isna().any(axis=None):
+            raise ValueError(f"{name} needs curves with the same steps at {draw}")
+        arm = choose(seen)
         chosen.append(part.loc[part["arm"] == arm].assign(arm=name, chosen=arm))
     return pd.concat(chosen)
 
@@ -156,12 +165,12 @@ def select(rows: pd.DataFrame, of_runs: pd.DataFrame, arms: Sequence[str], choos
 LOOKS_AT = (75, 150, 300)
 _AMONG = ("scratch", "fine_tune", "class_balanced", "risk_map_paper")
 SELECTIONS = {
-    "select": Selection("Best of four on validation patients", _AMONG, False, best_at_the_end, len(_AMONG), labels=4),
+    "select": Selection("Best of four on validation patients", _AMONG, False, best_at_the_end, len(_AMONG)),
     "select_halved": Selection(
-        "The same at the cost of two runs", _AMONG, False, halved, runs_of_halving(len(_AMONG), LOOKS_AT), labels=4
+        "The same at the cost of two runs", _AMONG, False, halved, runs_of_halving(len(_AMONG), LOOKS_AT)
     ),
     # each of three arms three times, and the chosen one on all patients
     "select_left_out": Selection(
-        "Best of three, patients left out in turn", _AMONG[:3], True, best_at_the_end, 3 * 3 + 1, labels=0
+        "Best of three, patients left out in turn", _AMONG[:3], True, best_at_the_end, 3 * 3 + 1
     ),
 }

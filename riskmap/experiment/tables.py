@@ -223,18 +223,16 @@ def setbacks(found: Findings) -> pd.DataFrame:
 
 def summary(found: Findings) -> str:
     """Return the README's section: what was run, the answers, and the three tables."""
+    pairs, maps = found.plan.pairs, found.plan.maps
+    last, first = short_title(maps[-1]), short_title(maps[0])
     questions = [
-        _question(
-            found, found.hurt, found.plan.maps[-1], "fine_tune", "Does 1 + 20 r repair pairs with negative transfer?"
-        ),
-        _question(found, found.hurt, found.plan.maps[0], "fine_tune", "Does the reconstruction?"),
+        _question(found, found.hurt, maps[-1], "fine_tune", f"Does {last} repair pairs with negative transfer?"),
+        _question(found, found.hurt, maps[0], "fine_tune", f"Does {first}?"),
     ]
     for other in REFERENCES:
-        text = f"Is 1 + 20 r above {title_of(other).removeprefix('Fine-tuning, ')}, over all pairs?"
-        questions.append(_question(found, found.plan.pairs, found.plan.maps[-1], other, text))
-    questions.append(
-        _question(found, found.plan.pairs, found.plan.maps[-1], "scratch", "Is it above scratch, over all pairs?")
-    )
+        text = f"Is {last} above {title_of(other).removeprefix('Fine-tuning, ')}, over all pairs?"
+        questions.append(_question(found, pairs, maps[-1], other, text))
+    questions.append(_question(found, pairs, maps[-1], "scratch", f"Is {last} above scratch, over all pairs?"))
     for arm in found.plan.maps:
         text = f"Does the place matter in {short_title(arm)}: above its own shuffled twin, over all pairs?"
         questions.append(_question(found, found.plan.pairs, arm, f"{arm}_shuffled", text))

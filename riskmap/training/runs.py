@@ -10,6 +10,7 @@ that need the same source network train it once.
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -271,6 +272,12 @@ def parameters_of(spec: Spec, cohort: Cohort) -> dict[str, Any]:
         "versions": computing_versions(),
     }
     if isinstance(spec, SourceSpec):
+        allowed = _source_targets(cohort.folder, cohort.digest)
+        if allowed is not None and task.target not in allowed:
+            raise ValueError(
+                f"a source of cohort {cohort.name} cannot learn {task.target}: its patients come from another data "
+                f"set, whose labels tell {', '.join(allowed) or 'nothing'} alone"
+            )
         return {"task": spec.task, "seed": spec.seed, "network": asdict(spec.network), **common}
     patients_of(spec, cohort)
     arm = spec.arm
@@ -286,9 +293,18 @@ def parameters_of(spec: Spec, cohort: Cohort) -> dict[str, Any]:
         "network": asdict(spec.source.network),
         **common,
     }
+    if others := [other for other in arm.looks_at if other != "source"]:
+        parameters["looks_at"] = {other: get_arm(other).code for other in others}
     if arm.needs_source:
         parameters |= {"source": asdict(spec.source), "starts": arm.starts, "head": arm.head}
     return parameters
+
+
+@cache
+def _source_targets(folder: Path, digest: str) -> tuple[str, ...] | None:
+    """Return the targets that mean the same in both data sets of a cohort; None: it is one data set."""
+    targets = read_json(folder / "manifest.json").get("source_targets")
+    return None if targets is None else tuple(targets)
 
 
 def _training_config(stored: Mapping[str, Any]) -> TrainingConfig:
