@@ -133,9 +133,6 @@ class HabitChart:
                 "Change of Dice, in points, where one turns bad: of scratch (a dash where that does not concern it), "
                 "then of transfer.",
                 markdown_table(self.costs().frame),
-                "<details><summary>Every pair under good habits</summary>",
-                markdown_table(self.pairs().frame),
-                "</details>",
             ]
         )
 
