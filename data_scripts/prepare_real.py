@@ -32,9 +32,9 @@ from riskmap.project.writing import require_writable
 LGG, BRATS, HIPPOCAMPUS = "tcga_lgg_kaggle3m", "brats2013_deepmedic", "msd_hippocampus"
 # voxel size and box in mm, and how many patients there are; LGG's headers have lost theirs and say 1
 _SETS = {
-    LGG: (1.0, (128.0, 128.0, 88.0), 88),
     BRATS: (2.0, (256.0, 256.0, 176.0), 6),
     HIPPOCAMPUS: (1.0, (48.0, 64.0, 48.0), 260),
+    LGG: (1.0, (128.0, 128.0, 88.0), 88),
 }
 _SEED = 2026
 _DEVELOPMENT_SITES = ("CS", "DU")
@@ -70,8 +70,10 @@ def _prepared(archive: Path, folder: Path, jobs: int) -> Path:
     layout = own_layout(read_description(archive / DESCRIPTION_FILE))
     manifest = prepare(archive, folder, layout, jobs=jobs, spacing=spacing, box=box)
     if len(manifest["subjects"]) != count:
-        skipped = "; ".join(map(describe_problem, manifest["problems"])) or "the archive has no others"
-        raise ValueError(f"{archive} has {len(manifest['subjects'])} sound patients of {count}: {skipped}")
+        skipped = "".join(f"; {describe_problem(problem)}" for problem in manifest["problems"])
+        raise ValueError(
+            f"{archive} has {len(manifest['subjects'])} sound patients, and {count} are dealt out{skipped}"
+        )
     return folder
 
 
@@ -111,7 +113,11 @@ def _dealt(subjects: Sequence[str], sizes: Mapping[str, int]) -> dict[str, list[
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m data_scripts.prepare_real", description=prepare_real.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m data_scripts.prepare_real",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--archives", type=Path, required=True, help=f"holds {', '.join(_SETS)}")
     parser.add_argument("--out", default="build/data/prepared", help="folder of the prepared cohorts")
     parser.add_argument("--jobs", type=positive, default=2, help="processes side by side")

@@ -132,19 +132,19 @@ def test_costs_are_counted_from_the_good_habits():
     rows = [row_of(cell, [0, 0, 0]) for cell in habits.cells()]
     for row in rows:
         row["scratch"], row["transferred"] = changed.get(row["cell"], (0.5, 0.4))
-    table = HabitChart(rows).costs().frame.set_index("habit")
-    assert table.loc["low rate"].tolist() == ["-5.0, +2.0"]
+    table = HabitChart(rows).costs().frame.set_index("bad")
+    assert table.loc["low rate"].tolist() == ["0 of 1", "-5.0, +2.0"]
     # the head has nothing to do with scratch
-    assert table.loc["random head"].tolist() == ["–, +2.0"]
-    assert len(table) == len([cell for cell in habits.cells() if not cell.startswith("all")])
+    assert table.loc["random head"].tolist() == ["0 of 1", "–, +2.0"]
+    assert len(table) == 1 + len([cell for cell in habits.cells() if not cell.startswith("all")])
 
 
 def test_the_section_says_on_whom_and_on_how_many_pairs():
     rows = [row_of(cell, [2, 1, 3] if cell == "body frozen" else [0, -1, 1]) for cell in habits.cells()]
     text = HabitChart([*rows, row_of("3 patients", [0, -1, 1], "pairs")]).section()
     assert text.startswith("Validation patients of development cohorts, 16 (simulated). 4 seeds")
-    assert "with good habits 0 of 1 with 3 patients; where one turns bad, " in text
-    assert "body frozen 1 of 1." in text
+    assert "with good habits on 0 of 1 with 3 patients." in text
+    assert "| body frozen | 1 of 1 |" in text
 
 
 def test_the_published_chart_is_whole():

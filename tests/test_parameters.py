@@ -22,6 +22,7 @@ from riskmap.pages.parameters import (
     CompareReruns,
     FewShot,
     FineTuning,
+    GoodAndBadHabits,
     RiskMap,
     SourcePretraining,
     StartHere,
@@ -94,6 +95,13 @@ def test_profile_holds_valid_values(profile, notebook, tmp_path):
     if values["cohort"] not in DEFAULT_COHORTS:  # real data, which the reader has to prepare
         (tmp_path / "prepared" / values["cohort"]).mkdir(parents=True)
     model.checked({name: value for name, value in values.items() if name in model.model_fields}, profile.name)
+
+
+@pytest.mark.parametrize("name", ["steps", "learning_rate", "source_steps"])
+def test_bad_habits_are_worse_than_the_good_ones(name):
+    good = getattr(GoodAndBadHabits(), name)
+    with pytest.raises(ParameterError, match=f"bad_{name}: must be below {name}, {good:g}, to be the bad one, got"):
+        GoodAndBadHabits.checked({f"bad_{name}": good}, "the test")
 
 
 def test_help_shows_types_and_help():

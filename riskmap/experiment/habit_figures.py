@@ -62,20 +62,23 @@ class HabitChart:
         return cls(read_json(resolve(path))["rows"])
 
     def costs(self) -> ShownTable:
-        """Return by how many Dice points a habit that turns bad alone changes scratch, and the transferred network.
+        """Return on how many pairs transfer hurts where one turns bad, and how that changes Dice.
 
-        A dash stands where scratch has nothing to do with the habit.
+        Each cell of a pair holds the change in points of scratch, a dash where the habit does not concern scratch, and
+        of the transferred network. The first row has all habits good.
         """
         good = {pair_title(row): row for row in self._of("habits") if row["cell"] == "all good"}
-        table: dict[str, dict[str, str]] = {}
+        table = {"all good": {"transfer hurts on": self.hurting("habits", "all good"), **dict.fromkeys(good, NOTHING)}}
         for row in self._of("habits"):
             if row["cell"] in _WORDS:
                 before = good[pair_title(row)]
                 changed = {name for name, value in row["habits"].items() if value != before["habits"][name]}
-                ours, theirs = (f"{100 * (row[side] - before[side]):+.1f}" for side in ("scratch", "transferred"))
-                scratch = NOTHING if changed <= {*_OF_TRANSFER} else ours
-                table.setdefault(_WORDS[row["cell"]], {})[pair_title(row)] = f"{scratch}, {theirs}"
-        return ShownTable(pd.DataFrame([{"habit": habit, **line} for habit, line in table.items()]))
+                scratch, transferred = (
+                    f"{100 * (row[side] - before[side]):+.1f}" for side in ("scratch", "transferred")
+                )
+                line = table.setdefault(_WORDS[row["cell"]], {"transfer hurts on": self.hurting("habits", row["cell"])})
+                line[pair_title(row)] = f"{NOTHING if changed <= {*_OF_TRANSFER} else scratch}, {transferred}"
+        return ShownTable(pd.DataFrame([{"bad": words, **line} for words, line in table.items()]))
 
     def pairs(self) -> ShownTable:
         """Return one row per pair under good habits: the source's Dice, and the gap with few patients and with one."""
@@ -83,7 +86,8 @@ class HabitChart:
         for row in self._of("pairs"):
             line = table.setdefault(pair_title(row), {"source's own Dice": f"{row['source_dice']:.2f}"})
             line[f"scratch, transferred: {row['cell']}"] = f"{row['scratch']:.3f}, {row['transferred']:.3f}"
-            line[f"gap: {row['cell']}"] = estimate_text(estimate_of(row), digits=1, signed=True)
+            nothing = " (scratch below 0.1)" if row["scratch"] < _FAILED else ""
+            line[f"gap: {row['cell']}"] = estimate_text(estimate_of(row), digits=1, signed=True) + nothing
         return ShownTable(pd.DataFrame([{"pair": title, **line} for title, line in table.items()]))
 
     def hurting(self, question: str, cell: str) -> str:
@@ -123,15 +127,13 @@ class HabitChart:
 
     def section(self) -> str:
         """Return the README's section: on whom, where transfer hurts, and what each habit changes."""
-        with_one = ", ".join(f"{words} {self.hurting('habits', cell)}" for cell, words in _WORDS.items())
         cells = list(dict.fromkeys(row["cell"] for row in self._of("pairs")))
         with_good = " and ".join(f"{self.hurting('pairs', cell)} with {cell}" for cell in cells)
         return "\n\n".join(
             [
-                f"{self.sample()}. Pairs on which transfer hurts, that is, the whole interval of the gap lies above 0: "
-                f"with good habits {with_good}; where one turns bad, {with_one}.",
-                "Change of Dice, in points, where one turns bad: of scratch (a dash where that does not concern it), "
-                "then of transfer.",
+                f"{self.sample()}. Transfer hurts where the whole interval of the gap lies above 0: with good habits "
+                f"on {with_good}. Where one turns bad alone, on how many pairs of the figure, and the change of Dice in "
+                "points: of scratch (a dash where that does not concern it), then of transfer.",
                 markdown_table(self.costs().frame),
             ]
         )
@@ -145,7 +147,8 @@ def _draw_pair(ax: Axes, rows: Sequence[Row]) -> None:
     nothing = Estimate(float("nan"), float("nan"), float("nan"))
     series = {kind: [estimate_of(row) if _kind(row) == kind else nothing for row in rows] for kind in _STYLES}
     names = [_in_words(row["cell"]) for row in rows]
-    plot_estimates(ax, names, series, xlabel="gap: scratch − transferred (Dice points)", styles=_STYLES)
+    xlabel = "gap: scratch − transferred (Dice points)"
+    plot_estimates(ax, names, series, xlabel=xlabel, styles=_STYLES, side_by_side=False)
     if legend := ax.get_legend():
         # the figure has one for all panels
         legend.remove()

@@ -187,6 +187,7 @@ def plot_estimates(
     xlabel: str,
     reference: float = 0.0,
     styles: Mapping[str, tuple[str, str]] | None = None,
+    side_by_side: bool = True,
 ) -> Axes:
     """Draw estimates with their intervals, a row per name, one colour and mark per series within the row.
 
@@ -197,6 +198,7 @@ def plot_estimates(
         xlabel: of the axis, with its unit.
         reference: a dashed line at this value: no difference, or chance.
         styles: colour and mark by title; series without take the next free ones.
+        side_by_side: whether the series of a row keep apart; False where each row is of one series.
     """
     for place, (title, estimates) in enumerate(series.items()):
         colour, marker = (styles or {}).get(title, SERIES_STYLES[place % len(SERIES_STYLES)])
@@ -205,7 +207,8 @@ def plot_estimates(
             means - [estimate.low for estimate in estimates],
             np.array([estimate.high for estimate in estimates]) - means,
         ]
-        rows = np.arange(len(names)) + (place - (len(series) - 1) / 2) * 0.7 / len(series)
+        shift = (place - (len(series) - 1) / 2) * 0.7 / len(series) if side_by_side else 0.0
+        rows = np.arange(len(names)) + shift
         ax.errorbar(means, rows, xerr=spread, color=colour, marker=marker, linestyle="none", label=title, capsize=2)
     ax.axvline(reference, color="black", linestyle="--", linewidth=1)
     for row in range(1, len(names)):

@@ -232,6 +232,12 @@ class GoodAndBadHabits(Comparing, OnPair):
         super().check_together()
         self.require_two_seeds()
         self.require_arms(self.arms)
+        for name in ("steps", "learning_rate", "source_steps"):
+            bad, good = getattr(self, f"bad_{name}"), getattr(self, name)
+            if bad >= good:
+                raise ParameterError(
+                    f"parameter bad_{name}: must be below {name}, {good:g}, to be the bad one, got {bad:g}"
+                )
 
     def comparisons(self) -> "list[Comparison]":
         """Return the ones under the page's own setting, under bad habits, and with a mended rate."""
