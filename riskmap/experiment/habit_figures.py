@@ -132,8 +132,8 @@ class HabitChart:
         return "\n\n".join(
             [
                 f"{self.sample()}. Transfer hurts where the whole interval of the gap lies above 0: with good habits "
-                f"on {with_good}. Where one turns bad alone, on how many pairs of the figure, and the change of Dice in "
-                "points: of scratch (a dash where that does not concern it), then of transfer.",
+                f"on {with_good}. Where one turns bad alone: on how many pairs of the figure, and the change of Dice "
+                "in points, of scratch (a dash where that does not concern it), then of transfer.",
                 markdown_table(self.costs().frame),
             ]
         )
