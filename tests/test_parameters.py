@@ -98,10 +98,10 @@ def test_profile_holds_valid_values(profile, notebook, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["steps", "learning_rate", "source_steps"])
-def test_bad_habits_are_worse_than_the_good_ones(name):
+def test_bad_habits_are_no_better_than_the_good_ones(name):
     good = getattr(GoodAndBadHabits(), name)
-    with pytest.raises(ParameterError, match=f"bad_{name}: must be below {name}, {good:g}, to be the bad one, got"):
-        GoodAndBadHabits.checked({f"bad_{name}": good}, "the test")
+    with pytest.raises(ParameterError, match=f"bad_{name}: must be at most {name}, {good:g}, got {2 * good:g}"):
+        GoodAndBadHabits.checked({f"bad_{name}": 2 * good}, "the test")
 
 
 def test_help_shows_types_and_help():

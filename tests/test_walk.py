@@ -26,6 +26,8 @@ INFANT_TASKS = {
 LEAST = {
     "source_steps": 2,
     "steps": 1,
+    "bad_steps": 1,
+    "bad_source_steps": 1,
     "network": "tests/networks/slices.yaml",
     "arms": ["scratch", "fine_tune", "risk_map_paper"],
     "shots": 1,

@@ -234,10 +234,8 @@ class GoodAndBadHabits(Comparing, OnPair):
         self.require_arms(self.arms)
         for name in ("steps", "learning_rate", "source_steps"):
             bad, good = getattr(self, f"bad_{name}"), getattr(self, name)
-            if bad >= good:
-                raise ParameterError(
-                    f"parameter bad_{name}: must be below {name}, {good:g}, to be the bad one, got {bad:g}"
-                )
+            if bad > good:
+                raise ParameterError(f"parameter bad_{name}: must be at most {name}, {good:g}, got {bad:g}")
 
     def comparisons(self) -> "list[Comparison]":
         """Return the ones under the page's own setting, under bad habits, and with a mended rate."""
