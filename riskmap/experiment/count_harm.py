@@ -67,9 +67,9 @@ def harm_cases(found: Iterable[tuple[Pair, Run]], plan: Plan, rates: Mapping[str
             drawn[pair, parameters["draw"]][parameters["seed"]][arm] = run
     whole = []
     for (pair, draw), seeds in drawn.items():
-        order = sorted(seed for seed in seeds if {"scratch", *arms} <= set(seeds[seed]))
+        order = sorted(seed for seed in seeds if "scratch" in seeds[seed])
         for seed, other in zip(order, order[1:] + order[:1], strict=True):
-            if seed != other:
+            if seed != other and set(arms) <= set(seeds[seed]):
                 whole.append(HarmCase(pair, draw, seed, seeds[seed], seeds[other]["scratch"]))
     return whole
 

@@ -110,6 +110,7 @@ class Plan:
         hard_cases: under what makes transfer hurt.
         left_out: each target patient left out in turn, for a selection without extra labels.
         elsewhere: pairs that are described and not tested.
+        churn: second runs from scratch on the main block's patients, where that has one first weight.
         every_rate: runs that are made with every learning rate of the grid, not with the chosen one alone, to see how
             much hangs on the choice. A run that several blocks hold is made once.
         rate_search: the grid of development runs that chooses learning rates, on cohorts of their own.
@@ -132,6 +133,7 @@ class Plan:
     hard_cases: tuple[Block, ...] = ()
     left_out: tuple[Block, ...] = ()
     elsewhere: tuple[Block, ...] = ()
+    churn: Block = Block((), (), (), ())
     source_training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(Setting.source_steps, Setting.source_learning_rate)
     )
@@ -158,7 +160,7 @@ class Plan:
     @property
     def blocks(self) -> tuple[Block, ...]:
         """What is run with the chosen learning rates, in the order in which it is made."""
-        return (self.main, self.further, *self.few_shots, *self.hard_cases, *self.left_out, *self.elsewhere)
+        return (self.main, self.churn, self.further, *self.few_shots, *self.hard_cases, *self.left_out, *self.elsewhere)
 
     @property
     def cohorts(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from dataclasses import replace
 
 from riskmap.experiment.plan import ARMS_WITH_OWN_RATE, Block, Pair, Plan
 from riskmap.experiment.selection import LOOKS_AT, SELECTIONS
+from riskmap.training.arm import TWIN_SUFFIX
 from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 
 _GLIOMA, _SITES, _INFANT = "fets2021_experiment", "fets2021_sites", "iseg2019_experiment"
@@ -77,37 +78,38 @@ PUBLISHED = Plan(
     source_training=TrainingConfig(400, 2.0e-3),
     transfer_training=TrainingConfig(200),
 )
-_KNOWN = ("scratch", "fine_tune", "random_head", "class_balanced")
-_JUDGED = ("risk_map_paper", "risk_map_focused", "risk_map_centred", "risk_map_focused_sampled")
-_ASKED = (*_KNOWN, *(arm for each in _JUDGED for arm in (each, f"{each}_shuffled")))
+_KNOWN = ("scratch", "fine_tune", "class_balanced")
+_JUDGED = ("risk_map_paper", "risk_map_centred", "risk_map_focused_sampled")
+_ASKED = (*_KNOWN, *(arm for each in _JUDGED for arm in (each, each + TWIN_SUFFIX)))
 _MORE = (
-    *("focal", "top_k", "l2_sp", "beside_source", "risk_map_hardness", "risk_map_hardness_shuffled"),
+    *("random_head", "focal", "top_k", "l2_sp", "beside_source", "scratch_sampled"),
+    *("risk_map_hardness", "risk_map_hardness_shuffled", "risk_map_focused", "risk_map_focused_shuffled"),
     *("risk_map_focused_everywhere", "risk_map_focused_everywhere_shuffled"),
     *("risk_map_focused_both", "risk_map_focused_both_shuffled"),
-    *("own_error_sampled", "near_label_sampled", "scratch_sampled"),
+    *("own_error_sampled", "near_label_sampled"),
 )
-_FEW = (
+_FEW = (*_KNOWN, "risk_map_paper", "risk_map_paper_shuffled")
+# of a case the first arm is scratch, the second the plain transferred network
+_POOR = (
     *("scratch", "fine_tune", "class_balanced", "beside_source", "risk_map_paper", "risk_map_paper_shuffled"),
     *("risk_map_focused_sampled", "risk_map_focused_sampled_shuffled"),
 )
-# of a case the first arm is scratch, the second the plain transferred network
 _SLOW = (
     *("scratch", "discriminative_rate", "class_balanced_slow_body"),
     *("risk_map_paper_slow_body", "risk_map_paper_slow_body_shuffled"),
 )
-_HURRIED = (
-    *("scratch", "random_head", "fine_tune", "class_balanced", "risk_map_paper", "risk_map_paper_shuffled"),
-    *("risk_map_focused_sampled", "risk_map_focused_sampled_shuffled"),
-)
+_HURRIED = ("scratch", "random_head", *(arm for arm in _POOR if arm not in ("scratch", "beside_source")))
 _LEFT_OUT = SELECTIONS["select_left_out"].arms
+_HARMED = ("fine_tune", "risk_map_paper", "risk_map_focused_sampled")
 _DRAWS = tuple(range(5))
 _RATES = (2.0e-3, 6.0e-3)
 _OWN_RATES = tuple(arm for arm in ARMS_WITH_OWN_RATE if arm in {*_ASKED, *_MORE, *_SLOW})
+_MORE_REAL = ("random_head", "beside_source", "scratch_sampled", "own_error_sampled", "near_label_sampled")
 _TRANSFER = TrainingConfig(validate_at=LOOKS_AT[:-1])
 _POOR_SOURCE = 100
 
 
-def _hard_cases(pairs: tuple[Pair, ...], seeds: tuple[int, ...]) -> tuple[Block, ...]:
+def _hard_cases(pairs: tuple[Pair, ...]) -> tuple[Block, ...]:
     """Return the cases in which transfer may hurt, each on the same pairs.
 
     One patient and a poor source, under habits that are good otherwise: each alone hurt on no development pair,
@@ -116,13 +118,13 @@ def _hard_cases(pairs: tuple[Pair, ...], seeds: tuple[int, ...]) -> tuple[Block,
     """
     hurry = TrainingConfig(steps=75, learning_rate=6.0e-4, validate_at=(19, 38))
     return (
-        Block(pairs, _FEW, (1,), seeds, _DRAWS, source_steps=_POOR_SOURCE, title="a poor source and one patient"),
-        Block(pairs, _SLOW, (3,), seeds, _DRAWS, title="the body at a tenth of the rate"),
+        Block(pairs, _POOR, (1,), (0,), _DRAWS, source_steps=_POOR_SOURCE, title="a poor source and one patient"),
+        Block(pairs, _SLOW, (3,), (0,), _DRAWS, title="the body at a tenth of the rate"),
         Block(
             pairs,
             _HURRIED,
             (1,),
-            seeds,
+            (0,),
             _DRAWS,
             (None,),
             _POOR_SOURCE,
@@ -146,10 +148,10 @@ _SIMULATED_PAIRS = (
 SIMULATED = Plan(
     name="simulated",
     main=Block(_SIMULATED_PAIRS, _ASKED, (3,), seeds=(0, 1), draws=_DRAWS),
-    further=Block(_SIMULATED_PAIRS[:3], _MORE, (3,), seeds=(0, 1), draws=_DRAWS),
-    few_shots=(Block(_SIMULATED_PAIRS[:3], _FEW, (1,), seeds=(0, 1), draws=_DRAWS),),
-    hard_cases=_hard_cases(_SIMULATED_PAIRS[:3], seeds=(0, 1)),
-    left_out=(Block(_SIMULATED_PAIRS[:3], _LEFT_OUT, (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),),
+    further=Block(_SIMULATED_PAIRS[:2], _MORE, (3,), seeds=(0,), draws=_DRAWS),
+    few_shots=(Block(_SIMULATED_PAIRS[:2], _FEW, (1,), seeds=(0,), draws=_DRAWS),),
+    hard_cases=_hard_cases(_SIMULATED_PAIRS[:2]),
+    left_out=(Block(_SIMULATED_PAIRS[:2], _LEFT_OUT, (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),),
     rate_search=Block(
         (
             Pair("fets2021_dev", "FLAIR:WT", "T1ce:TC"),
@@ -162,6 +164,7 @@ SIMULATED = Plan(
     ),
     rates=_RATES,
     transfer_training=_TRANSFER,
+    harm_arms=_HARMED,
 )
 _LGG_PAIRS = (
     Pair("lgg", "FLAIR:WT", "T1:WT"),
@@ -170,6 +173,7 @@ _LGG_PAIRS = (
     Pair("lgg", "T1ce:WT", "T1:WT"),
 )
 _SITE_PAIRS = (Pair("lgg_sites", "FLAIR:WT", "T1:WT"), Pair("lgg_sites", "T1:WT", "FLAIR:WT"))
+_REAL_PAIRS = (*_LGG_PAIRS, *_SITE_PAIRS)
 # each of the six patients is left out once
 _OTHER_HOSPITAL = tuple(
     Pair(f"lgg_brats2013_{fold}", "FLAIR:WT", target) for target in ("T1ce:TC", "T1ce:ET") for fold in range(6)
@@ -177,13 +181,14 @@ _OTHER_HOSPITAL = tuple(
 _HIPPOCAMPI = (Pair("msd_hippocampus", "T1:ANT", "T1:POST"),)
 REAL = Plan(
     name="real",
-    main=Block((*_LGG_PAIRS, *_SITE_PAIRS), _ASKED, (3,), seeds=(0, 1), draws=_DRAWS),
-    further=Block(_LGG_PAIRS[:2], _MORE, (3,), seeds=(0,), draws=_DRAWS),
+    main=Block(_REAL_PAIRS, _ASKED, (3,), seeds=(0,), draws=_DRAWS),
+    churn=Block(_REAL_PAIRS, ("scratch",), (3,), seeds=(1,), draws=_DRAWS),
+    further=Block(_LGG_PAIRS[:2], _MORE_REAL, (3,), seeds=(0,), draws=_DRAWS),
     few_shots=(
-        Block((*_LGG_PAIRS, *_SITE_PAIRS), _FEW, (10,), seeds=(0,), draws=_DRAWS),
+        Block(_REAL_PAIRS, _FEW, (10,), seeds=(0,), draws=_DRAWS),
         Block(_LGG_PAIRS[:2], _FEW, (1,), seeds=(0,), draws=_DRAWS),
     ),
-    hard_cases=_hard_cases(_LGG_PAIRS[:2], seeds=(0,)),
+    hard_cases=_hard_cases(_LGG_PAIRS[:2]),
     left_out=(Block(_LGG_PAIRS[:2], _LEFT_OUT, (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),),
     elsewhere=(
         Block(_OTHER_HOSPITAL, _FEW, (4,), seeds=(0, 1)),
@@ -191,12 +196,13 @@ REAL = Plan(
     ),
     rate_search=Block(
         (Pair("lgg_dev", "FLAIR:WT", "T1:WT"), Pair("lgg_dev", "T1:WT", "FLAIR:WT")),
-        _OWN_RATES,
+        tuple(arm for arm in ARMS_WITH_OWN_RATE if arm in {*_ASKED, *_MORE_REAL, *_SLOW}),
         shots=(3,),
-        seeds=(0, 1),
+        seeds=(0,),
     ),
     rates=_RATES,
     transfer_training=_TRANSFER,
+    harm_arms=_HARMED,
 )
 _SHORT = TrainingConfig(steps=4, patches=PatchConfig(size=16, per_step=4), validate_at=(1, 2))
 _TINY_PAIRS = (Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"), Pair("iseg2019_tiny", "T1:TISSUE", "T2:TISSUE"))
