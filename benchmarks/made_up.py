@@ -1,6 +1,8 @@
 """Runs and records that nobody made: results of the right form for explorers to show, in benchmarks and tests."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,15 +10,19 @@ import numpy as np
 import pandas as pd
 
 from riskmap.data.cohort import Cohort, Task
+from riskmap.experiment.count_harm import CHURN, table_to_json
 from riskmap.experiment.findings import Findings
+from riskmap.experiment.packing import packed
 from riskmap.experiment.plan import Plan
-from riskmap.experiment.plans import PUBLISHED
+from riskmap.experiment.plans import SIMULATED
 from riskmap.experiment.score_tables import scores
+from riskmap.measure.harm import KINDS
 from riskmap.project.files import write_json
 from riskmap.training.arms import get_arm
 from riskmap.training.runs import Run
 
 RATE = 2.0e-3
+_SCORES = ("hardness", "distance to the boundary", "source cross-entropy")
 
 
 def make_run(folder: Path, cohort: Cohort, task: Task, seed: int) -> Run:
@@ -35,12 +41,13 @@ def make_run(folder: Path, cohort: Cohort, task: Task, seed: int) -> Run:
     return Run(folder, {"results": {"patients": patients}})
 
 
-def make_records(plan: Plan, patients: int = 20) -> list[dict[str, Any]]:
+def make_records(plan: Plan, patients: int = 20, gains: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
     """Return a record of every run of a plan, with random Dice; scratch has one for all sources of a target.
 
     Args:
         plan: whose runs they are.
         patients: test patients of each cohort.
+        gains: what some arms are above all others, in Dice, by name.
     """
     generator = np.random.default_rng(0)
     records = {}
@@ -53,11 +60,11 @@ def make_records(plan: Plan, patients: int = 20) -> list[dict[str, Any]]:
             "arm": cell.arm,
             **{name: getattr(cell, name) for name in ("shots", "seed", "left_out")},
             "draw": cell.seed if cell.draw is None else cell.draw,
-            "data": {"cohort": cell.pair.cohort, "simulated": True},
+            "data": {"cohort": cell.pair.cohort, "simulated": plan.name != "real"},
             "training": {"steps": training.steps, "learning_rate": training.learning_rate},
             **({"source": {"task": source, "training": {"steps": source_steps}}} if source else {}),
         }
-        mean = 0.6 + 0.02 * cell.shots
+        mean = 0.6 + 0.02 * cell.shots + (gains or {}).get(cell.arm, 0.0)
         dice = np.clip(generator.normal(mean, 0.1, 1 if cell.left_out is not None else patients), 0, 1)
         scored = {f"patient {n}": {"dice": [float(each)], "empty": [False]} for n, each in enumerate(dice)}
         curve = dict(zip(map(str, training.validation_steps), generator.random(9).tolist(), strict=False))
@@ -71,15 +78,36 @@ def make_records(plan: Plan, patients: int = 20) -> list[dict[str, Any]]:
     return list(records.values())
 
 
-def make_findings(folder: Path, plan: Plan = PUBLISHED, patients: int = 20) -> Findings:
-    """Write the records of a plan into a folder and return what is found there."""
+def make_harm(plan: Plan, patients: int = 20) -> dict[str, dict[str, Any]]:
+    """Return the tables of changes and of pointing of a plan's pairs, with random numbers."""
+    generator = np.random.default_rng(0)
+    changes, pointing = [], []
+    for pair in plan.pairs:
+        where = {"cohort": pair.cohort, "source": pair.source, "target": pair.target}
+        for patient in (f"patient {n}" for n in range(patients)):
+            for arm in (*plan.harm_arms, CHURN):
+                changes.append(
+                    where | {"arm": arm, "patient": patient} | dict(zip(KINDS, generator.random(4), strict=True))
+                )
+            for event, score in product(("fine_tune", CHURN), _SCORES):
+                numbers = dict.fromkeys(("auroc", "average_precision", "prevalence"), generator.random())
+                pointing.append(where | {"event": event, "patient": patient, "score": score} | numbers)
+    return {name: table_to_json(pd.DataFrame(rows)) for name, rows in (("changes", changes), ("pointing", pointing))}
+
+
+def make_findings(
+    folder: Path, plan: Plan = SIMULATED, patients: int = 20, gains: Mapping[str, float] | None = None
+) -> Findings:
+    """Write the records of a plan into a folder and return what is found there; see :func:`make_records`."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "runs.json", {"runs": make_records(plan, patients)})
+    write_json(folder / "runs.json", packed(make_records(plan, patients, gains)))
     write_json(folder / "rates.json", {arm: {"chosen": RATE} for arm in plan.rate_search.arms})
+    write_json(folder / "harm.json", make_harm(plan, patients))
+    write_json(folder / "cost.json", {"runs": 1, "hours": 1.0, "jobs": 2})
     return Findings(plan, folder)
 
 
-def make_few_shot_scores(plan: Plan = PUBLISHED, patients: int = 20) -> pd.DataFrame:
+def make_few_shot_scores(plan: Plan = SIMULATED, patients: int = 20) -> pd.DataFrame:
     """Return the scores of the first pair's arms that were run with every number of shots."""
     pair, arms = plan.pairs[0], plan.few_shots[0].arms
     alike = replace(plan, hard_cases=(), left_out=(), elsewhere=())

@@ -43,7 +43,7 @@ targets:
   tutorial      run the notebooks in order, from the data to the pages
   run           run one notebook: run 03 -f smoke -p shots 2
   sweep         run one notebook with many values: sweep sweeps/smoke.yaml
-  experiment    make the records of page 5
+  experiment    make the records of pages 5 and 9
   publish       draw the README's tables and figures from the records
   lab           open JupyterLab at the first notebook
   bench         measure speed and memory

@@ -128,7 +128,7 @@ def test_relative_hardness_forgets_no_pixel(data):
 
 
 def test_every_map_is_there_as_weights_and_as_a_sampler_each_with_its_twin():
-    for name in ("risk_map_paper", "risk_map_hardness", "risk_map", "risk_map_centred", "risk_map_focused"):
+    for name in ("risk_map_paper", "risk_map_hardness", "risk_map_centred", "risk_map_focused"):
         for arm in (name, f"{name}_sampled"):
             assert ARMS[f"{arm}_shuffled"].control_of == arm
 
@@ -203,7 +203,7 @@ def test_class_balance_weights_the_rare_class_by_the_root(data):
     assert ratio.item() == pytest.approx(((1 - share) / share).sqrt().item(), rel=1e-4)
 
 
-@pytest.mark.parametrize(("name", "highest"), [("risk_map", 5.0), ("risk_map_focused", 21.0)])
+@pytest.mark.parametrize(("name", "highest"), [("risk_map_focused", 21.0)])
 def test_an_affine_map_forgets_no_pixel_and_exaggerates_none(name, highest, data):
     weights = ARMS[name].recipe(data).weights
     assert weights.min() > 0

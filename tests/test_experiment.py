@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from riskmap.data.cohort import Cohort
-from riskmap.experiment import figures, tables
+from riskmap.experiment import families, figures, tables
 from riskmap.experiment import run as experiment_module
 from riskmap.experiment.changes import Changes
 from riskmap.experiment.count_harm import (
@@ -20,12 +20,12 @@ from riskmap.experiment.count_harm import (
     table_to_json,
 )
 from riskmap.experiment.findings import Findings
-from riskmap.experiment.plan import Block, Case, Pair
-from riskmap.experiment.plans import PUBLISHED, REAL, SMOKE
+from riskmap.experiment.plan import Block, Case, Pair, rate_owner
+from riskmap.experiment.plans import REAL, SIMULATED, SMOKE
 from riskmap.experiment.run import Experiment, compact, cost, main, rates_of
 from riskmap.experiment.selection import SELECTIONS
 from riskmap.measure.harm import compare_patients
-from riskmap.measure.statistics import patient_mean
+from riskmap.measure.statistics import holm, patient_mean, wilcoxon
 from riskmap.project.files import read_json, write_json
 from riskmap.training import making, runs
 from riskmap.training.arms import ARMS
@@ -43,7 +43,7 @@ PLAN = replace(
     few_shots=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.few_shots),
     hard_cases=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.hard_cases),
     left_out=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.left_out),
-    every_rate=replace(SMOKE.every_rate, pairs=PAIRS[:1]),
+    elsewhere=tuple(replace(block, pairs=PAIRS[:1]) for block in SMOKE.elsewhere),
     rate_search=replace(SMOKE.rate_search, pairs=PAIRS[:1]),
 )
 
@@ -66,8 +66,8 @@ def found(done):
     return Findings(PLAN, done.results_dir)
 
 
-def test_every_cell_of_the_plan_is_published_once_with_the_rate_of_its_arm(done, found):
-    published = [run["parameters"] for run in read_json(done.results_dir / "runs.json")["runs"]]
+def test_every_cell_of_the_plan_is_published_once_with_the_rate_of_its_arm(found):
+    published = [run["parameters"] for run in found.records]
     cells = [
         (
             p["source"]["task"] if "source" in p else None,
@@ -81,7 +81,6 @@ def test_every_cell_of_the_plan_is_published_once_with_the_rate_of_its_arm(done,
     chosen = {arm: row["chosen"] for arm, row in found.rates.items()}
     assert set(chosen) == set(PLAN.rate_search.arms)
     with_rates = [(cell, chosen[ARMS[cell[1]].control_of or cell[1]]) for block in PLAN.blocks for cell in block]
-    with_rates += [(cell, rate) for cell in PLAN.every_rate for rate in PLAN.rates]
     wanted = set()
     for (pair, arm, shots, seed, draw, left_out, source_steps, training), rate in with_rates:
         steps = source_steps or PLAN.source_training.steps
@@ -119,7 +118,14 @@ def test_nothing_is_made_twice_and_a_lost_run_is_made_again(done, monkeypatch):
 
 
 def record_of(arm, rate, dice, target="T1ce:TC"):
-    parameters = {"task": target, "arm": arm, "shots": 1, "seed": 0, "training": {"steps": 4, "learning_rate": rate}}
+    parameters = {
+        "task": target,
+        "arm": arm,
+        "shots": 1,
+        "seed": 0,
+        "draw": 0,
+        "training": {"steps": 4, "learning_rate": rate},
+    }
     parameters["data"] = {"cohort": "c", "simulated": True}
     return {"parameters": parameters, "results": {"patients": {"p": {"dice": [dice], "empty": [False]}}}}
 
@@ -205,26 +211,14 @@ def test_differences_pair_patients_after_averaging_seeds(done, found):
 
 
 def test_a_mean_over_pairs_counts_each_pair_alike(found):
-    each = [found.difference(pair, "focal", "fine_tune").mean() for pair in PAIRS]
-    assert found.over_pairs(PAIRS, "focal", "fine_tune").mean == pytest.approx(np.mean(each))
-    assert found.over_pairs((), "focal", "fine_tune") is None
-    assert [table.shape for table in found.by_cohort(PAIRS, "focal", "fine_tune")] == [(2, len(PAIRS))]
-
-
-def test_other_rates_stay_out_of_the_main_table(found):
-    rates = {arm: row["chosen"] for arm, row in found.rates.items()}
-    rows = found.rows(PAIRS[0], ("scratch", "fine_tune", "risk_map_focused"))
-    assert {(row.arm, row.rate) for row in rows.itertuples()} == {(arm, rates[arm]) for arm in rows["arm"].unique()}
-    own = found.at_rate(PAIRS[0], "risk_map_focused", "fine_tune", rates["fine_tune"])
-    if rates["risk_map_focused"] == rates["fine_tune"]:
-        assert own.equals(found.difference(PAIRS[0], "risk_map_focused", "fine_tune"))
-    both = [found.rows(PAIRS[0], ("fine_tune",), rate=rate)["rate"].unique().tolist() for rate in PLAN.rates]
-    assert both == [[rate] for rate in PLAN.rates]
+    each = [found.difference(pair, "class_balanced", "fine_tune").mean() for pair in PAIRS]
+    assert found.over_pairs(PAIRS, "class_balanced", "fine_tune").mean == pytest.approx(np.mean(each))
+    assert [table.shape for table in found.by_cohort(PAIRS, "class_balanced", "fine_tune")] == [(2, len(PAIRS))]
 
 
 def test_poor_sources_and_patients_left_out_stay_out_of_the_main_table(found):
     main = found.rows(PAIRS[0], ("scratch", "fine_tune"))
-    hard, hurried = PLAN.hard_cases
+    hard, _, hurried = PLAN.hard_cases
     poor = found.rows(PAIRS[0], ("scratch", "fine_tune"), hard.case)
     for part, steps in ((main, PLAN.source_training.steps), (poor, hard.source_steps)):
         assert set(part["source_steps"].dropna()) == {steps}
@@ -263,17 +257,63 @@ def test_tables_hold_every_pair_and_arm(found):
     table = tables.pair_table(found)
     assert table["pair"].tolist() == titles
     assert table["gap [95 %]"][0] == tables.points(found.gaps[PAIRS[0]])
-    assert len(tables.arm_table(found)) == len(PLAN.main.arms) - 2
+    arms = tables.arm_table(found).set_index("arm")
+    assert arms.index.tolist() == [tables.short_title(arm) for arm in PLAN.main.remedies]
+    assert arms.loc["class-balanced", "over its shuffled twin"] == "–"
+    mean = found.over_pairs(PAIRS, "risk_map_paper", "risk_map_paper_shuffled")
+    assert arms.loc["reconstruction", "over its shuffled twin"] == tables.points(mean)
     twins = tables.twin_table(found)
-    assert twins["pair"].tolist() == [*titles, "mean of all pairs"]
-    twin = patient_mean(found.difference(PAIRS[1], "risk_map_focused", "risk_map_focused_shuffled"))
-    assert twins["1 + 20 r"][1] == tables.points(twin)
+    assert twins["pair"].tolist() == titles
+    twin = patient_mean(found.difference(PAIRS[1], "risk_map_centred", "risk_map_centred_shuffled"))
+    assert twins["centred h"][1] == tables.points(twin)
     assert tables.control_table(found)["arm"].tolist() == [ARMS[arm].title for arm in PLAN.further.arms]
     assert tables.shots_gains(found)["k"].tolist() == [2]
-    assert tables.rate_table(found)["rate"].tolist() == ["0.002", "0.006"]
     assert tables.rate_choices(found)["chosen"].isin(["0.002", "0.006"]).all()
-    assert tables.harm_table(found)["pair"].tolist() == titles
+    assert tables.harm_table(found)["of"].tolist()[: len(titles)] == titles
     assert tables.pointing_table(found)["pair"].tolist() == titles
+
+
+def test_the_table_of_hard_cases_holds_plain_transfer_and_each_remedy(found):
+    table = tables.case_table(found)
+    blocks = PLAN.hard_cases
+    assert [case for case in table["case"] if case] == [block.title for block in blocks]
+    plain = [f"plain: {tables.short_title(block.plain)}" for block in blocks]
+    assert table.loc[table["case"] != "", "arm"].tolist() == plain
+    assert len(table) == sum(1 + len(block.remedies) for block in blocks)
+    over = found.over_pairs(blocks[0].pairs, "fine_tune", "scratch", blocks[0].case)
+    assert table["over scratch"][0].startswith(tables.points(over) + ", p ")
+    repaired = found.over_pairs(blocks[1].pairs, "class_balanced_slow_body", "discriminative_rate", blocks[1].case)
+    row = table.iloc[table["case"].tolist().index(blocks[1].title) + 1]
+    assert row["arm"] == "class-balanced"
+    assert row["over plain transfer"].startswith(tables.points(repaired))
+
+
+def test_each_selection_is_held_against_scratch_and_its_worst_pair_is_shown(found):
+    table = tables.selection_table(found).set_index("chosen")
+    assert table.index.tolist() == [selection.title for selection in SELECTIONS.values()]
+    gains = [patient_mean(found.difference(pair, "select", "scratch")) for pair in PAIRS]
+    worst = min(gains, key=lambda gain: gain.mean)
+    assert table.loc[SELECTIONS["select"].title, "worst pair, over scratch"] == tables.points(worst)
+    assert "validation" not in table.loc[SELECTIONS["select_left_out"].title, "costs"]
+
+
+def test_p_values_are_adjusted_within_their_family(found):
+    gains = families.remedies(found)
+    raw = {arm: wilcoxon(found.each_patient(PAIRS, arm, "fine_tune")) for arm in PLAN.main.remedies}
+    assert {arm: gain.p for arm, gain in gains.items()} == holm(raw)
+    assert set(families.places(found)) == set(PLAN.maps)
+    assert len(families.selections(found)) == 2 * len(SELECTIONS)
+    hard = families.hard_cases(found)
+    assert [name[1:] for name in hard][:2] == [("scratch", "fine_tune"), ("class_balanced", "fine_tune")]
+
+
+def test_folds_with_one_patient_each_are_pooled(found):
+    (row,) = tables.elsewhere_table(found).itertuples()
+    block = PLAN.elsewhere[0]
+    assert row.scored == str(len(found.difference(PAIRS[0], "scratch", "fine_tune", block.case)))
+    twice = found.pooled([PAIRS[0], PAIRS[2]], "scratch", "fine_tune")
+    each = [found.difference(pair, "scratch", "fine_tune") for pair in (PAIRS[0], PAIRS[2])]
+    assert twice == patient_mean(pd.concat(each))
 
 
 def test_bands_of_distance_show_what_was_counted(found):
@@ -284,6 +324,15 @@ def test_bands_of_distance_show_what_was_counted(found):
     nearest = chosen.loc[chosen["band"] == table["distance to the boundary"][1], "repaired"].mean()
     assert table["repaired"][1] == f"{nearest:.1%}"
     assert table["harmed"][0] == "–", "at 4 mm no pixel is within 2 mm of another label"
+
+
+def test_without_a_voxel_size_nothing_is_told_in_millimetres(done, found, monkeypatch, tmp_path):
+    assert REAL.knows_voxel_size is False
+    unknown = replace(PLAN, knows_voxel_size=False)
+    assert tables.band_table(Findings(unknown, found.folder), PAIRS[0]).empty
+    monkeypatch.setattr(experiment_module, "count_harm", lambda *_: {"changes": {}, "bands": {}})
+    Experiment(unknown, done.data_dir, done.out_dir, tmp_path).count_harm([], {})
+    assert set(read_json(tmp_path / PLAN.name / "harm.json")) == {"changes"}
 
 
 def test_only_whole_intervals_below_zero_are_called_setbacks(found):
@@ -352,7 +401,7 @@ def test_seeds_are_averaged_and_undefined_ones_left_out():
     assert none["auroc"].isna().all()
 
 
-PER_PATIENT = ("changes", "classes", "bands", "pointing")
+PER_PATIENT = ("changes", "bands", "pointing")
 
 
 @pytest.fixture
@@ -391,15 +440,15 @@ def test_a_patient_without_foreground_takes_no_part_in_the_harm(done, found, cas
     rows = {name: after[name].loc[after[name]["patient"] == empty] for name in PER_PATIENT}
     assert rows["changes"][["harmed", "repaired", "excess"]].isna().all(axis=None)
     assert (rows["bands"]["pixels"] == 0).all()
-    assert rows["classes"].empty
     assert rows["pointing"]["auroc"].isna().all()
     counted = {name: table_to_json(mean_over_seeds(table)) for name, table in after.items()}
     write_json(tmp_path / "harm.json", counted)
     write_json(tmp_path / "rates.json", found.rates)
     alone = Findings(replace(PLAN, main=replace(PLAN.main, pairs=PAIRS[:1])), tmp_path)
-    (row,) = tables.harm_table(alone).itertuples()
+    row = tables.harm_table(alone).iloc[0]
     changes = before["changes"].set_index(["arm", "patient"])
-    assert row.harmed == f"{100 * changes.loc[('fine_tune', other), 'harmed']:.1f} [–] %"
+    beyond = changes.loc[("fine_tune", other), "missed"] - changes.loc[("churn", other), "missed"]
+    assert row["missed"] == f"{100 * beyond:+.1f} [–]"
     assert tables.band_table(alone, PAIRS[0])["harmed"].iloc[1] != "–"
     assert tables.pointing_table(alone)["pair"].tolist() == [PAIRS[0].title]
 
@@ -420,13 +469,6 @@ def test_changes_count_the_patients_that_have_a_region():
     assert table["harmed"].isna().all()
 
 
-def test_the_summary_answers_each_question_with_an_estimate(found):
-    text = tables.summary(found)
-    estimate = found.over_pairs(PAIRS, "risk_map_focused", "risk_map_focused_shuffled")
-    assert f"{tables.points(estimate)} Dice points over 3 pairs: **{estimate.verdict()}**" in text
-    assert "simulated" in text
-
-
 def test_figures_show_every_pair_and_series(found):
     gaps = figures.draw_gaps(found)
     cells = [text.get_text() for text in gaps.axes[0].texts]
@@ -440,15 +482,18 @@ def test_figures_show_every_pair_and_series(found):
     assert "hardness" in [label.get_text() for label in pointing.get_yticklabels()]
 
 
-def test_the_published_plan_is_the_fair_one():
-    """Development cohorts are none of the published ones, and the main table has its seeds, controls and twins."""
-    plan = PUBLISHED
+@pytest.mark.parametrize("plan", [SIMULATED, REAL], ids=lambda plan: plan.name)
+def test_a_published_plan_is_fair(plan):
+    """Development cohorts are none of the published ones, and the main table has its draws, controls and twins."""
     published = {pair.cohort for block in plan.blocks for pair in block.pairs}
     assert published.isdisjoint({pair.cohort for pair in plan.rate_search.pairs} | {"fets2021_simulated"})
-    assert len(plan.main.seeds) >= 5
-    assert {"scratch", "fine_tune", "class_balanced", "focal", "top_k"} <= set(plan.main.arms)
-    run = {arm for block in plan.blocks for arm in block.arms}
-    assert run <= set(ARMS)
+    assert len(plan.main.draws) >= 5
+    seeds = {*plan.main.seeds, *plan.churn.seeds}
+    assert len(seeds) == 2, "the second first weight gives the churn"
+    assert plan.main.arms[:3] == ("scratch", "fine_tune", "class_balanced")
+    assert set(plan.main.arms[3:]) == {arm for each in plan.maps for arm in (each, f"{each}_shuffled")}
+    owners = {rate_owner(arm) for block in plan.blocks for arm in block.arms}
+    assert owners <= set(plan.rate_search.arms)
 
 
 def test_a_block_with_an_unknown_arm_is_refused():

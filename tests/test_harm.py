@@ -8,7 +8,6 @@ from riskmap.measure.harm import (
     compare_pixels,
     distance_to_boundary,
     excess_harm,
-    fractions_by_class,
     fractions_by_distance,
     mean_fractions,
     most_harmed,
@@ -68,21 +67,12 @@ def noisy():
     return truth, scratch, transferred, compare_pixels(truth, scratch, transferred)
 
 
-def test_classes_and_bands_each_add_up_to_the_whole(noisy):
+def test_bands_add_up_to_the_whole(noisy):
     truth, _, _, change = noisy
-    classes, bands = fractions_by_class(change, truth), fractions_by_distance(change, truth, (1.0, 1.0, 2.0))
-    assert sorted(classes) == [0, 1, 2]
-    pixels = np.array([(change.region & (truth == index)).sum() for index in sorted(classes)])
+    bands = fractions_by_distance(change, truth, (1.0, 1.0, 2.0))
     totals = [change.harmed.sum(), change.repaired.sum()]
-    assert pixels @ np.array([classes[index] for index in sorted(classes)]) == pytest.approx(totals)
     assert bands["pixels"].sum() == change.region.sum()
     assert (bands[["harmed", "repaired"]].mul(bands["pixels"], axis=0)).sum().tolist() == pytest.approx(totals)
-
-
-def test_a_class_outside_the_region_is_left_out():
-    truth = np.array([1, 1, 2, 2])
-    change = compare_pixels(truth, truth, np.array([1, 0, 2, 2]), margin=0)
-    assert fractions_by_class(change, truth) == {1: (0.5, 0.0), 2: (0.0, 0.0)}, "no background in the region"
 
 
 def test_bands_by_hand():
@@ -150,7 +140,6 @@ def test_where_there_is_no_foreground_there_is_no_share(nothing):
     truth, change = nothing
     assert not change.region.any()
     assert np.isnan([change.harmed_fraction, change.repaired_fraction]).all()
-    assert fractions_by_class(change, truth) == {}
     bands = fractions_by_distance(change, truth, (1.0, 1.0, 1.0))
     assert bands["pixels"].sum() == 0
     assert bands[["harmed", "repaired"]].isna().all(axis=None)

@@ -15,6 +15,10 @@ from conftest import made_once
 from notebook_rules import violations
 
 from data_scripts.archives.prepare import prepare
+from riskmap.experiment import tables
+from riskmap.experiment.findings import Findings
+from riskmap.experiment.sentences import Sentences
+from riskmap.experiment.shown import markdown_table
 from riskmap.project.files import read_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun.execution import execute_notebook
@@ -98,6 +102,41 @@ def test_notebook_keeps_the_rules(notebook):
 def test_notebook_runs(notebook, smoke_run, tmp_path):
     page = export_html(smoke_run(notebook.name[:2]), tmp_path / "page.html")
     assert page.title in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def shown_by(page: Path) -> str:
+    """Return the Markdown that an executed page shows."""
+    cells = nbformat.read(page, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return "\n".join(output["data"].get("text/markdown", "") for output in outputs if "data" in output)
+
+
+@pytest.mark.notebooks
+def test_the_pages_say_what_the_readme_says(smoke_run):
+    simulated, real = Findings.read("simulated"), Findings.read("real")
+    told, readme = Sentences(simulated, real), (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
+    shown = shown_by(smoke_run("05"))
+    for text in (told.found().text, told.rules().text):
+        assert text in shown
+        assert text in readme
+    assert told.reach().text in shown
+    tables_of_five = [tables.pair_table, tables.case_table, tables.harm_table, tables.arm_table, tables.selection_table]
+    for make in tables_of_five:
+        assert markdown_table(make(simulated)) in shown, make.__name__
+    for make in (tables.pair_table, tables.arm_table, tables.case_table, tables.harm_table):
+        assert markdown_table(make(real)) in shown_by(smoke_run("09")), make.__name__
+    assert markdown_table(tables.arm_table(real)) in readme
+
+
+@pytest.mark.notebooks
+def test_page_5_shows_five_tables_and_folds_the_others(smoke_run):
+    cells = nbformat.read(smoke_run("05"), as_version=4).cells
+    outputs = [output["data"] for cell in cells for output in cell.get("outputs", []) if "data" in output]
+    folded = [data for data in outputs if "<details>" in data.get("text/html", "")]
+    tables_shown = [data for data in outputs if "|---|" in data.get("text/markdown", "") and data not in folded]
+    assert len(tables_shown) == 5
+    assert len(folded) >= 5
+    assert all("<table" in data["text/html"] or "<p>" in data["text/html"] for data in folded)
 
 
 @pytest.mark.slow

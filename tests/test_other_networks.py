@@ -37,7 +37,7 @@ def test_the_two_tasks_share_shapes_and_differ_in_contrast():
 def test_a_transformer_gives_a_map_and_learns_from_it(source):
     target = blob_images(4, SIDE, seed=1, dark=True)
     data = TargetData(target, 2, source, 0, CONFIG)
-    recipe = get_arm("risk_map").recipe(data)
+    recipe = get_arm("risk_map_focused").recipe(data)
     assert data.source_probabilities.shape == (4, 2, SIDE, SIDE)
     assert np.isfinite(data.leep.score([(data.source_probabilities, target.labels.long())]))
     assert recipe.weights.shape == target.labels.shape

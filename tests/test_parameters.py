@@ -23,6 +23,7 @@ from riskmap.pages.parameters import (
     FewShot,
     FineTuning,
     GoodAndBadHabits,
+    RealPatients,
     RiskMap,
     SourcePretraining,
     StartHere,
@@ -97,6 +98,14 @@ def test_profile_holds_valid_values(profile, notebook, tmp_path):
     model.checked({name: value for name, value in values.items() if name in model.model_fields}, profile.name)
 
 
+def test_the_page_of_real_patients_takes_prepared_real_ones_alone(tiny_cohort, tmp_path):
+    with pytest.raises(ParameterError, match=r"parameter folder: the patients of .* are simulated; page 3 is theirs"):
+        RealPatients.checked({"folder": str(tiny_cohort.folder)}, "t")
+    with pytest.raises(ParameterError, match=r"parameter folder: .*Prepare it first: python -m data_scripts"):
+        RealPatients.checked({"folder": str(tmp_path)}, "t")
+    assert "python -m data_scripts.prepare_real" in RealPatients.checked({}, "t").how_to_get_there().data
+
+
 @pytest.mark.parametrize("name", ["steps", "learning_rate", "source_steps"])
 def test_bad_habits_are_no_better_than_the_good_ones(name):
     good = getattr(GoodAndBadHabits(), name)
@@ -143,7 +152,7 @@ def test_help_shows_types_and_help():
         ({"device": "gpu"}, r"device must be one of auto, cpu, .*got 'gpu'; did you mean 'cpu'\?"),
         ({"precision": "float23"}, r"precision must be one of .*did you mean 'float32'\?"),
         ({"arms": ["scratch", "fine_tun"]}, r"unknown arm 'fine_tun'; did you mean 'fine_tune'\?"),
-        ({"arms": ["scratch", "risk_map"]}, r"arms must hold fine_tune"),
+        ({"arms": ["scratch", "risk_map_paper"]}, r"arms must hold fine_tune"),
         ({"network": "slice"}, r"unknown network 'slice'; did you mean 'slices'\?.*volumes.*FILE\.yaml"),
         ({"network": "nowhere.yaml"}, r"there is no file .*nowhere\.yaml"),
         ({"source": "FLAIR"}, r"source: task must read SEQUENCE:LABEL"),

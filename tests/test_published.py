@@ -10,6 +10,7 @@ from riskmap.experiment import figures, score_tables
 from riskmap.experiment.figures import draw_summary
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.habit_figures import HabitChart
+from riskmap.experiment.sentences import Sentences
 from riskmap.pages.comparison import Comparison
 from riskmap.project.files import digest_of, read_json, write_json
 from riskmap.project.paths import PROJECT_ROOT
@@ -24,15 +25,20 @@ def records():
     return read_json(publish.TUTORIAL_RECORDS)
 
 
+@pytest.fixture(scope="module", params=["simulated", "real"])
+def found(request):
+    return Findings.read(request.param)
+
+
 @pytest.fixture(scope="module")
-def found():
-    return Findings()
+def sentences():
+    return Sentences(Findings.read("simulated"), Findings.read("real"))
 
 
-def test_the_readme_shows_what_the_records_say(records, found):
+def test_the_readme_shows_what_the_records_say(records, sentences):
     text = publish.README.read_text(encoding="utf-8")
     recipe = read_json(publish.RECIPE_RECORDS)["rows"]
-    assert publish.readme_text(text, records, found, recipe, HabitChart.read()) == text, (
+    assert publish.readme_text(text, records, sentences, recipe, HabitChart.read()) == text, (
         "run: python -m riskmap publish"
     )
 
@@ -42,9 +48,9 @@ def test_the_figures_were_drawn_from_these_records(figure, records):
     assert publish.figure_digest(figure) == digest_of(records), "run: python -m riskmap publish"
 
 
-@pytest.mark.parametrize("figure", [publish.REPAIRS_FIGURE, publish.TWINS_FIGURE], ids=lambda path: path.stem)
-def test_the_figures_of_the_experiment_were_drawn_from_its_records(figure, found):
-    assert publish.figure_digest(figure) == digest_of(found.digest), "run: python -m riskmap publish"
+def test_the_figure_of_the_experiments_was_drawn_from_their_records():
+    digests = [Findings.read(name).digest for name in ("real", "simulated")]
+    assert publish.figure_digest(publish.REPAIRS_FIGURE) == digest_of(digests), "run: python -m riskmap publish"
 
 
 def test_the_chart_of_habits_was_drawn_from_its_records():
@@ -52,29 +58,37 @@ def test_the_chart_of_habits_was_drawn_from_its_records():
 
 
 def test_the_experiment_that_is_published_is_the_one_that_is_planned(found):
-    """Every run of the plan is there, on simulated cohorts that say so, with its arm's rate and no test patient in
-    training; none of its cohorts served a choice."""
-    published = [run["parameters"] for run in read_json(found.folder / "runs.json")["runs"]]
-    wanted = {cell for block in found.plan.blocks for cell in block}
+    """Every run of the plan is there and no other, with its arm's rate and no test patient in training."""
+    published = [run["parameters"] for run in found.records]
     cells = {
-        (pair, p["arm"], p["shots"], p["seed"])
+        (
+            p["data"]["cohort"],
+            p["task"],
+            *(p[name] for name in ("arm", "shots", "seed", "draw", "left_out")),
+            *((p["source"]["task"], p["source"]["training"]["steps"]) if "source" in p else (None, None)),
+            *(p["training"][name] for name in ("steps", "learning_rate")),
+        )
         for p in published
-        for pair in {pair for pair, *_ in wanted}
-        if (p["data"]["cohort"], p["task"]) == (pair.cohort, pair.target)
-        and p.get("source", {}).get("task", pair.source) == pair.source
     }
-    assert {cell[:4] for cell in wanted} <= cells
-    assert all(p["data"]["simulated"] for p in published)
+    rates = {arm: row["chosen"] for arm, row in found.rates.items()}
+    wanted = set()
+    for pair, spec in found.plan.published_specs(rates):
+        source = (spec.source.task, spec.source.training.steps) if spec.arm.needs_source else (None, None)
+        of_run = (spec.arm.name, spec.shots, spec.seed, spec.draw, spec.left_out)
+        wanted.add((pair.cohort, spec.task, *of_run, *source, spec.training.steps, spec.training.learning_rate))
+    assert cells == wanted
+    assert {p["data"]["simulated"] for p in published} == {found.plan.name == "simulated"}
     assert all(set(p["subjects"]["train"]).isdisjoint(p["subjects"]["scored"]) for p in published)
     for arm, row in found.rates.items():
         assert row["mean"][f"{row['chosen']:g}"] == max(row["mean"].values()), arm
 
 
-def test_the_main_table_has_enough_patients_and_seeds(found):
+def test_the_main_table_has_enough_patients_and_draws(found):
+    least = {"lgg": 30, "lgg_sites": 16}
     for pair in found.plan.pairs:
         rows = found.rows(pair, found.plan.main.arms)
-        assert rows["patient"].nunique() >= 12, pair.title
-        assert rows["seed"].nunique() >= 5, pair.title
+        assert rows["patient"].nunique() >= least.get(pair.cohort, 12), pair.title
+        assert rows["draw"].nunique() >= 5, pair.title
 
 
 def test_the_records_stay_small():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import archives
+import nbformat
 import pytest
 from conftest import made_once
 from test_notebooks import NOTEBOOKS, run
@@ -104,4 +105,14 @@ def test_archive_goes_through_the_pages(prepared, page, tmp_path):
 
 def test_every_layout_and_every_page_that_shows_a_cohort_is_walked():
     assert len(WALKS) == 8 * 8
-    assert [page.stem[:2] for page in NOTEBOOKS if page not in PAGES] == ["07"]
+    assert [page.stem[:2] for page in NOTEBOOKS if page not in PAGES] == ["07", "09"]
+
+
+@pytest.mark.notebooks
+@pytest.mark.parametrize("name", [EVERY_DAY])
+def test_the_page_of_real_patients_trains_where_they_are(prepared, tmp_path):
+    (page,) = [notebook for notebook in NOTEBOOKS if notebook.name.startswith("09")]
+    folders = {"folder": str(prepared.cohort.folder), "out_dir": str(prepared.folder / "runs")}
+    run(page, tmp_path / page.name, LEAST | folders | {"seeds": [0, 1]})
+    shown = [str(cell.get("outputs", "")) for cell in nbformat.read(tmp_path / page.name, as_version=4).cells]
+    assert any("patients worse than scratch" in text for text in shown), "its own table, beside those of the records"

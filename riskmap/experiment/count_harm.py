@@ -16,10 +16,8 @@ from riskmap.data.patients import load_slices, volume_to_slices
 from riskmap.experiment.plan import Pair, Plan, rate_owner
 from riskmap.measure.harm import (
     KINDS,
-    PixelTransfer,
     compare_patients,
     excess_harm,
-    fractions_by_class,
     fractions_by_distance,
     shares_by_kind,
 )
@@ -33,7 +31,7 @@ from riskmap.training.target_data import TargetData
 CHURN = "churn"
 # columns that are measured; all others say of what
 _NUMBERS = ("harmed", "repaired", "excess", *KINDS, "pixels", "auroc", "average_precision", "prevalence", "leep")
-TABLES = ("changes", "classes", "bands", "pointing", "leep")
+TABLES = ("changes", "bands", "pointing", "leep")
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def count_harm(
 
     - ``changes``: harmed and repaired share of the region per arm, patient and seed, the harm beyond the churn, and
       both shares split into misses and false alarms, see :func:`riskmap.measure.harm.shares_by_kind`;
-    - ``classes``, ``bands``: the same shares by true class, and by distance to the label boundary;
+    - ``bands``: the same shares by distance to the label boundary;
     - ``pointing``: AUROC and average precision of each score for the event "fine-tuning wrong where scratch is right",
       and for the event "another seed from scratch wrong";
     - ``leep``: the LEEP score on the target's training pixels.
@@ -119,7 +117,6 @@ def harm_tables(case: HarmCase, cohort: Cohort, out_dir: Path) -> dict[str, pd.D
             names = {"arm": arm, "patient": patient}
             row = {"harmed": change.harmed_fraction, "repaired": change.repaired_fraction, "excess": excess[patient]}
             tables["changes"].append(pd.DataFrame([names | row | shares_by_kind(change, truth[patient])]))
-            tables["classes"].append(_by_class(change, truth[patient]).assign(**names))
             bands = fractions_by_distance(change, truth[patient], cohort.spacing)
             tables["bands"].append(bands.assign(**names))
     with torch_threads(1):
@@ -163,13 +160,6 @@ def pixel_scores(
         volume = probabilities.permute(1, 2, 3, 0).numpy()
         scores[patient] = reference_scores(volume, labels, data.leep, cohort.spacing, case.seed)
     return leep, scores
-
-
-def _by_class(change: PixelTransfer, truth: np.ndarray) -> pd.DataFrame:
-    rows = [(index, *fractions) for index, fractions in fractions_by_class(change, truth).items()]
-    # a patient without a region has no row, and would turn numbers into objects without these types
-    types = {"class": int, "harmed": float, "repaired": float}
-    return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 
 def mean_over_seeds(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,6 @@
-"""The figures of page 05 and of the README, each from the published records of an experiment."""
+"""The figures of pages 5 and 9 and of the README, each from the published records of an experiment."""
+
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -21,6 +23,7 @@ from riskmap.figures.charts import plot_against, plot_estimates, plot_matrix, pl
 from riskmap.figures.images import plot_harm_row
 from riskmap.figures.style import arm_style
 from riskmap.measure.statistics import Estimate, patient_mean
+from riskmap.training.arm import TWIN_SUFFIX
 
 
 def draw_harm(changes: Changes, title: str) -> Figure:
@@ -78,21 +81,35 @@ def draw_gaps(found: Findings) -> Figure:
     return figure
 
 
-def draw_repairs(found: Findings) -> Figure:
-    """Draw what each map gains over fine-tuning on each pair, beside the gap that it had to repair."""
-    series = {"gap to repair": list(found.gaps.values())}
-    for arm in ("class_balanced", *found.plan.maps):
-        series[short_title(arm)] = [patient_mean(found.difference(pair, arm, "fine_tune")) for pair in found.plan.pairs]
-    return _draw_series(found, series, "Dice points above fine-tuning")
+def draw_repairs(*experiments: Findings) -> Figure:
+    """Draw what each map gains over fine-tuning on each pair, beside the gap that it had to repair.
+
+    Args:
+        experiments: one below the other; their plans have the same maps.
+    """
+
+    def series(found: Findings) -> dict[str, list[Estimate]]:
+        of_arm = {"gap to repair": list(found.gaps.values())}
+        for arm in ("class_balanced", *found.plan.maps):
+            gains = [found.difference(pair, arm, "fine_tune") for pair in found.plan.pairs]
+            of_arm[short_title(arm)] = [patient_mean(gain) for gain in gains]
+        return of_arm
+
+    return _draw_series(experiments, series, "Dice points above fine-tuning")
 
 
-def draw_twins(found: Findings) -> Figure:
-    """Draw each map minus its shuffled twin on each pair."""
-    series = {
-        short_title(arm): [patient_mean(found.difference(pair, arm, f"{arm}_shuffled")) for pair in found.plan.pairs]
-        for arm in found.plan.maps
-    }
-    return _draw_series(found, series, "Dice points above the map's own shuffled twin")
+def draw_twins(*experiments: Findings) -> Figure:
+    """Draw each map minus its shuffled twin on each pair, one experiment below the other."""
+
+    def series(found: Findings) -> dict[str, list[Estimate]]:
+        return {
+            short_title(arm): [
+                patient_mean(found.difference(pair, arm, arm + TWIN_SUFFIX)) for pair in found.plan.pairs
+            ]
+            for arm in found.plan.maps
+        }
+
+    return _draw_series(experiments, series, "Dice points above the map's own shuffled twin")
 
 
 def draw_pointing(found: Findings, pair: Pair) -> Figure:
@@ -109,10 +126,18 @@ def draw_pointing(found: Findings, pair: Pair) -> Figure:
     return figure
 
 
-def _draw_series(found: Findings, series: dict[str, list[Estimate]], xlabel: str) -> Figure:
-    names = [pair.title for pair in found.plan.pairs]
-    height = 0.17 * len(names) * len(series) + 1.6
-    figure = Figure(figsize=(11, max(height, 3.5)), dpi=100, layout="constrained")
-    styles = {short_title(arm): arm_style(arm) for arm in ("class_balanced", *found.plan.maps)}
-    plot_estimates(figure.subplots(), names, series, xlabel=xlabel, styles=styles)
+def _draw_series(
+    experiments: Sequence[Findings], series: Callable[[Findings], dict[str, list[Estimate]]], xlabel: str
+) -> Figure:
+    rows = [len(found.plan.pairs) for found in experiments]
+    figure = Figure(figsize=(11, 0.75 * sum(rows) + 0.9 * len(rows)), dpi=100, layout="constrained")
+    axes = figure.subplots(len(rows), 1, squeeze=False, sharex=True, height_ratios=rows)[:, 0]
+    for ax, found in zip(axes, experiments, strict=True):
+        styles = {short_title(arm): arm_style(arm) for arm in ("class_balanced", *found.plan.maps)}
+        names = [pair.title for pair in found.plan.pairs]
+        plot_estimates(ax, names, series(found), xlabel=xlabel, styles=styles)
+        ax.set_title(f"{found.kind} patients", fontsize=11)
+        ax.label_outer()
+    for ax in axes[1:]:
+        ax.get_legend().remove()
     return figure

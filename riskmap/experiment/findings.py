@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 
 from riskmap.experiment.count_harm import table_from_json
-from riskmap.experiment.plan import Case, Pair, Plan, rate_owner
-from riskmap.experiment.plans import PLANS, PUBLISHED
+from riskmap.experiment.packing import unpacked
+from riskmap.experiment.plan import Block, Case, Pair, Plan, rate_owner
+from riskmap.experiment.plans import PLANS
 from riskmap.experiment.score_tables import per_patient, score_rows
 from riskmap.experiment.selection import SELECTIONS, curves, held_out, select
 from riskmap.measure.pointing import mean_pointing
@@ -24,7 +25,6 @@ from riskmap.project.files import digest_of, read_json
 from riskmap.project.paths import RESULTS, resolve
 
 _MAIN = Case()
-REFERENCES = ("class_balanced", "focal", "top_k")
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Findings:
         folder: holds runs.json, harm.json, rates.json and cost.json.
     """
 
-    plan: Plan = PUBLISHED
-    folder: Path = RESULTS / PUBLISHED.name
+    plan: Plan
+    folder: Path
 
     @classmethod
     def read(cls, plan: str, folder: str | Path = RESULTS) -> "Findings":
@@ -52,7 +52,7 @@ class Findings:
     @cached_property
     def records(self) -> list[dict[str, Any]]:
         """The compact record of each run."""
-        return read_json(self.folder / "runs.json")["runs"]
+        return unpacked(read_json(self.folder / "runs.json"))
 
     @cached_property
     def _curves(self) -> pd.DataFrame:
@@ -87,6 +87,11 @@ class Findings:
     def gaps(self) -> dict[Pair, Estimate]:
         """The negative-transfer gap of each pair, Dice(scratch) - Dice(fine-tuning)."""
         return {pair: patient_mean(self.difference(pair, "scratch", "fine_tune")) for pair in self.plan.pairs}
+
+    @property
+    def kind(self) -> str:
+        """Whose patients were scored: "simulated" or "real"."""
+        return "simulated" if self.frame["simulated"].all() else "real"
 
     @property
     def hurt(self) -> tuple[Pair, ...]:
@@ -145,18 +150,6 @@ class Findings:
         dice = self.dice(pair, (better, worse), case)
         return 100 * (dice[better] - dice[worse])
 
-    def at_rate(self, pair: Pair, better: str, worse: str, rate: float) -> pd.Series:
-        """Return how many Dice points one arm lies above another, per patient, both trained with the same rate.
-
-        Scratch keeps its chosen rate: what is asked is what a rate does to a transferred network.
-        """
-        parts = []
-        for arm in (better, worse):
-            rows = self.rows(pair, (arm,), rate=None if arm == "scratch" else rate)
-            rows = rows.loc[rows["seed"].isin(self.plan.every_rate.seeds)]
-            parts.append(rows.groupby("patient")["dice"].mean())
-        return 100 * (parts[0] - parts[1])
-
     def by_cohort(self, pairs: Sequence[Pair], better: str, worse: str, case: Case = _MAIN) -> list[pd.DataFrame]:
         """Return the differences of some pairs as one table [patient, pair] per cohort: its pairs share patients."""
         cohorts = defaultdict(list)
@@ -164,9 +157,21 @@ class Findings:
             cohorts[pair.cohort].append(self.difference(pair, better, worse, case))
         return [pd.concat(differences, axis=1) for differences in cohorts.values()]
 
-    def over_pairs(self, pairs: Sequence[Pair], better: str, worse: str, case: Case = _MAIN) -> Estimate | None:
-        """Return the mean difference over pairs; patients are resampled within each cohort. None without a pair."""
-        return mean_over_pairs(self.by_cohort(pairs, better, worse, case)) if pairs else None
+    def over_pairs(self, pairs: Sequence[Pair], better: str, worse: str, case: Case = _MAIN) -> Estimate:
+        """Return the mean difference over pairs; patients are resampled within each cohort."""
+        return mean_over_pairs(self.by_cohort(pairs, better, worse, case))
+
+    def over_scratch(self, block: Block) -> Estimate:
+        """Return how far the plain transferred network of a hard case lies above scratch."""
+        return self.over_pairs(block.pairs, block.plain, "scratch", block.case)
+
+    def pooled(self, pairs: Sequence[Pair], better: str, worse: str, case: Case = _MAIN) -> Estimate:
+        """Return the mean over the patients of some pairs that share none, as of folds with one patient each."""
+        return patient_mean(pd.concat([self.difference(pair, better, worse, case) for pair in pairs]))
+
+    def each_patient(self, pairs: Sequence[Pair], better: str, worse: str, case: Case = _MAIN) -> pd.Series:
+        """Return each patient's difference, averaged over the pairs of its cohort: what a test is made of."""
+        return pd.concat([table.mean(axis=1) for table in self.by_cohort(pairs, better, worse, case)])
 
     def leep(self, pair: Pair) -> float:
         """Return the LEEP score of a pair, averaged over seeds, in nats."""
@@ -187,13 +192,11 @@ class Findings:
         rows = {pair: self.rows(pair, ("scratch", "fine_tune")) for pair in self.plan.pairs}
         patients = sorted({part["patient"].nunique() for part in rows.values()})
         draws, seeds = (min(part[name].nunique() for part in rows.values()) for name in ("draw", "seed"))
-        own = all((part["draw"] == part["seed"]).all() for part in rows.values())
-        repeated = f"{seeds} seeds" if own else f"{draws} draws of target patients, each with {seeds} seeds"
+        repeated = f"{draws} draws of target patients, each with {seeds} first weight{'s' if seeds > 1 else ''}"
         empty = int((self.frame.drop_duplicates(["cohort", "target", "patient"])["empty"] > 0).sum())
-        kind = "simulated cohorts" if self.frame["simulated"].all() else "real patients"
         return (
             f"{' or '.join(map(str, patients))} test patients a pair ({empty} with an empty label), {repeated}, "
-            f"{self.plan.main_shots} target training patients; {kind}"
+            f"{self.plan.main_shots} target training patients; {self.kind} patients"
         )
 
 

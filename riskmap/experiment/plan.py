@@ -62,7 +62,7 @@ class Block:
 
     Args:
         pairs: of source and target.
-        arms: names of the arms.
+        arms: names of the arms: scratch, the plain transferred network, and what is held against it.
         shots: numbers of target patients.
         seeds: of first weights and batches.
         draws: of target patients; (None,): each seed draws its own.
@@ -91,6 +91,21 @@ class Block:
         """Under what its runs are compared, with its first number of shots."""
         return Case(self.shots[0], self.source_steps, self.training)
 
+    @property
+    def plain(self) -> str:
+        """The plain transferred network, which follows scratch."""
+        return self.arms[1]
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """The arms that are held against the plain transferred network: all others but scratch and the controls."""
+        return tuple(arm for arm in self.arms[2:] if get_arm(arm).control_of is None)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The arms that have their shuffled twins beside them."""
+        return tuple(arm for arm in self.arms if arm + TWIN_SUFFIX in self.arms)
+
     def __iter__(self) -> Iterator[Cell]:
         """Yield the cells, all arms of a comparison next to one another."""
         for draw, seed, shots in product(self.draws, self.seeds, self.shots):
@@ -111,8 +126,6 @@ class Plan:
         left_out: each target patient left out in turn, for a selection without extra labels.
         elsewhere: pairs that are described and not tested.
         churn: second runs from scratch on the main block's patients, where that has one first weight.
-        every_rate: runs that are made with every learning rate of the grid, not with the chosen one alone, to see how
-            much hangs on the choice. A run that several blocks hold is made once.
         rate_search: the grid of development runs that chooses learning rates, on cohorts of their own.
         rates: learning rates to choose from.
         source_training: of the source networks.
@@ -120,7 +133,8 @@ class Plan:
         network: the architecture of all networks.
         source_networks: how many source networks each source task has; the runs of seed s start from network
             ``s % source_networks``.
-        harm_arms: the arms whose harm is counted pixel by pixel, at the main number of shots.
+        knows_voxel_size: whether the patients' voxel size is known; without it nothing is told in millimetres.
+        harm_arms: the arms whose harm is counted pixel by pixel, in the main block.
     """
 
     name: str
@@ -129,7 +143,6 @@ class Plan:
     few_shots: tuple[Block, ...]
     rate_search: Block
     rates: tuple[float, ...]
-    every_rate: Block = Block((), (), (), ())
     hard_cases: tuple[Block, ...] = ()
     left_out: tuple[Block, ...] = ()
     elsewhere: tuple[Block, ...] = ()
@@ -140,7 +153,8 @@ class Plan:
     transfer_training: TrainingConfig = field(default_factory=TrainingConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     source_networks: int = 2
-    harm_arms: tuple[str, ...] = ("fine_tune", "risk_map_paper", "risk_map_focused")
+    knows_voxel_size: bool = True
+    harm_arms: tuple[str, ...] = ("fine_tune",)
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -149,8 +163,8 @@ class Plan:
 
     @property
     def maps(self) -> tuple[str, ...]:
-        """The maps of the main table: the arms that have their shuffled twins beside them."""
-        return tuple(arm for arm in self.main.arms if arm + TWIN_SUFFIX in self.main.arms)
+        """The maps of the main table, each with its shuffled twin beside it."""
+        return self.main.maps
 
     @property
     def main_shots(self) -> int:
@@ -160,12 +174,13 @@ class Plan:
     @property
     def blocks(self) -> tuple[Block, ...]:
         """What is run with the chosen learning rates, in the order in which it is made."""
-        return (self.main, self.churn, self.further, *self.few_shots, *self.hard_cases, *self.left_out, *self.elsewhere)
+        shown = (self.main, self.churn, *self.hard_cases, *self.few_shots, *self.elsewhere)
+        return (*shown, self.further, *self.left_out)
 
     @property
     def cohorts(self) -> tuple[str, ...]:
         """The names of all cohorts, in the order in which they are needed."""
-        blocks = (self.rate_search, *self.blocks, self.every_rate)
+        blocks = (self.rate_search, *self.blocks)
         return tuple(dict.fromkeys(pair.cohort for block in blocks for pair in block.pairs))
 
     def spec(self, cell: Cell, rate: float, part: str) -> TransferSpec:
@@ -191,7 +206,6 @@ class Plan:
             rates: the chosen learning rate of each arm; a control has its arm's.
         """
         cells = [(cell, rates[rate_owner(cell.arm)]) for block in self.blocks for cell in block]
-        cells += [(cell, rate) for cell in self.every_rate for rate in self.rates]
         for cell, rate in dict.fromkeys(cells):
             yield cell.pair, self.spec(cell, rate, "target_test")
 

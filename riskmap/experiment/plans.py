@@ -1,6 +1,6 @@
-"""The plans that can be run by name: the question anew, simulated and real; what was published before; a tiny one.
+"""The plans that can be run by name: on simulated patients, on real ones, and a tiny one.
 
-Written down before a test patient of the two new plans was scored:
+Written down before a test patient was scored:
 
 *Pairs* were chosen on development patients, from the chart of habits (:mod:`riskmap.experiment.habits`): under good
 habits transfer hurts on none of the fourteen simulated ones, so the pairs run from where it helps most (FLAIR:WT to
@@ -33,51 +33,6 @@ from riskmap.experiment.selection import LOOKS_AT, SELECTIONS
 from riskmap.training.arm import TWIN_SUFFIX
 from riskmap.training.config import NetworkConfig, PatchConfig, TrainingConfig
 
-_GLIOMA, _SITES, _INFANT = "fets2021_experiment", "fets2021_sites", "iseg2019_experiment"
-_PAIRS = (
-    Pair(_GLIOMA, "FLAIR:WT", "T1ce:TC"),
-    Pair(_GLIOMA, "T2:WT", "T1ce:TC"),
-    Pair(_GLIOMA, "FLAIR:WT", "T1ce:ET"),
-    Pair(_GLIOMA, "T1:WT", "FLAIR:WT"),
-    Pair(_GLIOMA, "T2:WT", "T1:WT"),
-    Pair(_SITES, "T1ce:TC", "T1ce:TC"),
-    Pair(_INFANT, "T1:TISSUE", "T2:TISSUE"),
-    Pair(_INFANT, "T2:TISSUE", "T1:TISSUE"),
-)
-_MAPS = ("risk_map_paper", "risk_map_hardness", "risk_map_focused")
-_BASELINES = ("scratch", "fine_tune", "class_balanced", "focal", "top_k")
-_MAIN_ARMS = (*_BASELINES, *(arm for each in _MAPS for arm in (each, f"{each}_shuffled")))
-_OTHER_ARMS = (
-    *("linear_probe", "discriminative_rate", "l2_sp", "boundary", "foreground_normalised"),
-    *("risk_map_paper_mean_one", "risk_map_hardness_class_mean", "hard_label", "scratch_hardness"),
-)
-# every arm of the plan that is no control, and the tutorial's map
-_ARMS_WITH_OWN_RATE = tuple(arm for arm in ARMS_WITH_OWN_RATE if arm in {*_MAIN_ARMS, *_OTHER_ARMS, "risk_map"})
-_FEW_SHOT_ARMS = ("scratch", "fine_tune", "class_balanced", "risk_map_paper", "risk_map_focused")
-PUBLISHED = Plan(
-    name="experiment",
-    main=Block(_PAIRS, _MAIN_ARMS, shots=(3,), seeds=(0, 1, 2, 3, 4)),
-    further=Block(_PAIRS[:1], _OTHER_ARMS, shots=(3,), seeds=(0, 1, 2)),
-    few_shots=(
-        Block((_PAIRS[0], _PAIRS[1], _PAIRS[6]), _FEW_SHOT_ARMS, shots=(1,), seeds=(0, 1, 2)),
-        Block(_PAIRS[:1], _FEW_SHOT_ARMS, shots=(8,), seeds=(0, 1, 2)),
-    ),
-    every_rate=Block(_PAIRS[:2], _FEW_SHOT_ARMS[1:], shots=(3,), seeds=(0, 1, 2)),
-    rate_search=Block(
-        (
-            Pair("fets2021_dev", "FLAIR:WT", "T1ce:TC"),
-            Pair("fets2021_dev", "T1:WT", "FLAIR:WT"),
-            Pair("iseg2019_dev", "T1:TISSUE", "T2:TISSUE"),
-        ),
-        _ARMS_WITH_OWN_RATE,
-        shots=(3,),
-        seeds=(0,),
-    ),
-    rates=(2.0e-3, 6.0e-3),
-    # as its records have it, which are of the recipe before
-    source_training=TrainingConfig(400, 2.0e-3),
-    transfer_training=TrainingConfig(200),
-)
 _KNOWN = ("scratch", "fine_tune", "class_balanced")
 _JUDGED = ("risk_map_paper", "risk_map_centred", "risk_map_focused_sampled")
 _ASKED = (*_KNOWN, *(arm for each in _JUDGED for arm in (each, each + TWIN_SUFFIX)))
@@ -104,6 +59,7 @@ _HARMED = ("fine_tune", "risk_map_paper", "risk_map_focused_sampled")
 _DRAWS = tuple(range(5))
 _RATES = (2.0e-3, 6.0e-3)
 _OWN_RATES = tuple(arm for arm in ARMS_WITH_OWN_RATE if arm in {*_ASKED, *_MORE, *_SLOW})
+_FEW_REAL = ("scratch", "fine_tune", "risk_map_paper", "risk_map_paper_shuffled")
 _MORE_REAL = ("random_head", "beside_source", "scratch_sampled", "own_error_sampled", "near_label_sampled")
 _TRANSFER = TrainingConfig(validate_at=LOOKS_AT[:-1])
 _POOR_SOURCE = 100
@@ -129,7 +85,7 @@ def _hard_cases(pairs: tuple[Pair, ...]) -> tuple[Block, ...]:
             (None,),
             _POOR_SOURCE,
             hurry,
-            "few steps, a low rate, and a poor source with one patient",
+            "a hurry (few steps, a low rate, a poor source, one patient)",
         ),
     )
 
@@ -183,16 +139,13 @@ REAL = Plan(
     name="real",
     main=Block(_REAL_PAIRS, _ASKED, (3,), seeds=(0,), draws=_DRAWS),
     churn=Block(_REAL_PAIRS, ("scratch",), (3,), seeds=(1,), draws=_DRAWS),
-    further=Block(_LGG_PAIRS[:2], _MORE_REAL, (3,), seeds=(0,), draws=_DRAWS),
-    few_shots=(
-        Block(_REAL_PAIRS, _FEW, (10,), seeds=(0,), draws=_DRAWS),
-        Block(_LGG_PAIRS[:2], _FEW, (1,), seeds=(0,), draws=_DRAWS),
-    ),
+    further=Block(_LGG_PAIRS[:1], _MORE_REAL, (3,), seeds=(0,), draws=_DRAWS),
+    few_shots=(Block(_REAL_PAIRS, _FEW_REAL, (10,), seeds=(0,), draws=_DRAWS),),
     hard_cases=_hard_cases(_LGG_PAIRS[:2]),
-    left_out=(Block(_LGG_PAIRS[:2], _LEFT_OUT, (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),),
+    left_out=(Block(_LGG_PAIRS[:1], _LEFT_OUT, (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),),
     elsewhere=(
-        Block(_OTHER_HOSPITAL, _FEW, (4,), seeds=(0, 1)),
-        Block(_HIPPOCAMPI, _FEW, (3,), seeds=(0,), draws=_DRAWS),
+        Block(_OTHER_HOSPITAL, _FEW_REAL, (4,), seeds=(0,)),
+        Block(_HIPPOCAMPI, _FEW_REAL, (3,), seeds=(0,), draws=_DRAWS),
     ),
     rate_search=Block(
         (Pair("lgg_dev", "FLAIR:WT", "T1:WT"), Pair("lgg_dev", "T1:WT", "FLAIR:WT")),
@@ -202,32 +155,29 @@ REAL = Plan(
     ),
     rates=_RATES,
     transfer_training=_TRANSFER,
+    # the LGG set of Kaggle has lost it
+    knows_voxel_size=False,
     harm_arms=_HARMED,
 )
 _SHORT = TrainingConfig(steps=4, patches=PatchConfig(size=16, per_step=4), validate_at=(1, 2))
 _TINY_PAIRS = (Pair("fets2021_tiny", "FLAIR:WT", "T1ce:TC"), Pair("iseg2019_tiny", "T1:TISSUE", "T2:TISSUE"))
 SMOKE = Plan(
     name="smoke",
-    main=Block(_TINY_PAIRS, _MAIN_ARMS, shots=(1,), seeds=(0, 1), draws=(0,)),
-    further=Block(_TINY_PAIRS[:1], _OTHER_ARMS, shots=(1,), seeds=(0, 1), draws=(0,)),
-    few_shots=(Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS, shots=(2,), seeds=(0, 1), draws=(0,)),),
+    main=Block(_TINY_PAIRS, _ASKED, shots=(1,), seeds=(0, 1), draws=(0,)),
+    further=Block(_TINY_PAIRS[:1], _MORE, shots=(1,), seeds=(0,), draws=(0,)),
+    few_shots=(Block(_TINY_PAIRS[:1], _FEW, shots=(2,), seeds=(0, 1), draws=(0,)),),
     hard_cases=(
-        Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS[:2], shots=(1,), seeds=(0, 1), draws=(0,), source_steps=2),
-        Block(
-            _TINY_PAIRS[:1],
-            _FEW_SHOT_ARMS[:2],
-            (1,),
-            (0, 1),
-            (0,),
-            training=replace(_SHORT, steps=2),
-        ),
+        Block(_TINY_PAIRS[:1], _POOR, (1,), (0, 1), (0,), source_steps=2, title="a poor source"),
+        Block(_TINY_PAIRS[:1], _SLOW, (1,), (0,), (0,), title="the body at a tenth of the rate"),
+        Block(_TINY_PAIRS[:1], _HURRIED, (1,), (0,), (0,), training=replace(_SHORT, steps=2), title="few steps"),
     ),
     left_out=(Block(_TINY_PAIRS[:1], _LEFT_OUT, shots=(2,), seeds=(0,), draws=(0,), left_out=(0, 1)),),
-    every_rate=Block(_TINY_PAIRS[:1], _FEW_SHOT_ARMS[1:], shots=(1,), seeds=(0, 1), draws=(0,)),
-    rate_search=Block(_TINY_PAIRS[:1], _ARMS_WITH_OWN_RATE, shots=(1,), seeds=(0,)),
-    rates=(2.0e-3, 6.0e-3),
+    elsewhere=(Block(_TINY_PAIRS[1:], _FEW, shots=(2,), seeds=(0,), draws=(0,)),),
+    rate_search=Block(_TINY_PAIRS[:1], _OWN_RATES, shots=(1,), seeds=(0,)),
+    rates=_RATES,
+    harm_arms=_HARMED,
     source_training=_SHORT,
     transfer_training=_SHORT,
     network=NetworkConfig(channels=(4, 8)),
 )
-PLANS = {"published": PUBLISHED, "simulated": SIMULATED, "real": REAL, "smoke": SMOKE}
+PLANS = {"simulated": SIMULATED, "real": REAL, "smoke": SMOKE}

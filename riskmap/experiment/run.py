@@ -14,6 +14,7 @@ from typing import Any
 from riskmap.data.cohort import Cohort
 from riskmap.data.simulated import DEFAULT_COHORTS, PREPARE_REAL, ensure_cohort, has_cohort
 from riskmap.experiment.count_harm import count_harm, harm_cases
+from riskmap.experiment.packing import packed
 from riskmap.experiment.plan import Pair, Plan
 from riskmap.experiment.plans import PLANS
 from riskmap.experiment.score_tables import scores
@@ -25,9 +26,6 @@ from riskmap.project.paths import PROJECT_ROOT, RESULTS, resolve
 from riskmap.project.writing import require_writable
 from riskmap.training.arms import in_order
 from riskmap.training.runs import Run, Wanted, ensure_all, folder_of, missing_runs, prerequisites
-
-# the plan that page 5 reads is of the recipe before: its records stay as they are
-_MADE_HERE = ("simulated", "real", "smoke")
 
 
 class Experiment:
@@ -77,6 +75,8 @@ class Experiment:
         """Count harm, repair and churn from the stored predictions of the main table's runs."""
         compared = harm_cases(found, self.plan, rates)
         counted = count_harm(compared, self.cohort, self.out_dir, self.jobs)
+        if not self.plan.knows_voxel_size:
+            del counted["bands"]
         write_json(self.results_dir / "harm.json", counted, compact=True)
 
     def count_cost(self, rates: Mapping[str, float]) -> None:
@@ -149,7 +149,7 @@ def rates_of(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def compact(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return run records without curves, and what all of them share written once.
+    """Return run records without curves, in few bytes, and the environment that all of them share.
 
     Raises:
         ValueError: the runs do not share versions, platform and processor, so that one line cannot speak for all.
@@ -159,21 +159,17 @@ def compact(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     environments = [{**record["environment"], "git_revision": None} for record in records]
     if any(environment != environments[0] for environment in environments):
         raise ValueError("the runs were made in different environments; make them again in one")
-    return {"environment": environments[0], "runs": [_compact_run(record) for record in records]}
+    return {"environment": environments[0]} | packed(map(_compact_run, records))
 
 
 def _compact_run(record: Mapping[str, Any]) -> dict[str, Any]:
     parameters, results = record["parameters"], record["results"]
     rounded = {
-        patient: {
-            "dice": [round(value, 5) for value in score["dice"]],
-            "hausdorff95_mm": [round(value, 2) for value in score["hausdorff95_mm"]],
-            "empty": score["empty"],
-        }
+        patient: {"dice": [round(value, 5) for value in score["dice"]], "empty": score["empty"]}
         for patient, score in results["patients"].items()
     }
     return {
-        "parameters": {name: value for name, value in parameters.items() if name not in ("network", "riskmap")},
+        "parameters": {name: value for name, value in parameters.items() if name not in ("network", "versions")},
         "results": {"patients": rounded, "validation_dice": _curve(results["history"])},
         "cost": record["cost"],
         "finished": record["finished"],
@@ -205,7 +201,7 @@ def cost(runs: Iterable[Run], jobs: int) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a plan, or say what is missing of it, and print what it cost."""
     parser = argparse.ArgumentParser(prog="python -m riskmap experiment", description=main.__doc__)
-    parser.add_argument("--plan", choices=_MADE_HERE, default=_MADE_HERE[0])
+    parser.add_argument("--plan", choices=tuple(PLANS), default="simulated")
     parser.add_argument("--data", metavar="FOLDER", default="build/data", help="archives and prepared cohorts")
     parser.add_argument("--out", metavar="FOLDER", default="build/runs", help="the runs")
     parser.add_argument("--results", metavar="FOLDER", default=str(RESULTS), help="the records that are published")

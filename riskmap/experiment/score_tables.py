@@ -53,8 +53,7 @@ def score_rows(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                     "rate": parameters["training"]["learning_rate"],
                     "steps": parameters["training"]["steps"],
                     "shots": parameters["shots"],
-                    # records that were published before the two were told apart have the seed alone
-                    "draw": parameters.get("draw", parameters["seed"]),
+                    "draw": parameters["draw"],
                     "seed": parameters["seed"],
                     "left_out": parameters.get("left_out"),
                     "patient": patient,
@@ -147,7 +146,7 @@ def answers(frame: pd.DataFrame) -> str:
     It asks about the two maps that the tutorial talks of, and about every arm that has its twin there.
     """
     there = arms_of(frame)
-    names = {"risk_map_paper": "the reconstruction", "risk_map": "the bounded map"}
+    names = {"risk_map_paper": "the reconstruction", "risk_map_focused_sampled": "the sampler by 1 + 20 r"}
     names |= {arm: title_of(arm) for arm in there if arm + TWIN_SUFFIX in there and arm not in names}
     questions = {
         ("scratch", "fine_tune"): "Is there negative transfer: scratch above fine-tuning?",

@@ -165,12 +165,8 @@ def select(rows: pd.DataFrame, of_runs: pd.DataFrame, arms: Sequence[str], choos
 LOOKS_AT = (75, 150, 300)
 _AMONG = ("scratch", "fine_tune", "class_balanced", "risk_map_paper")
 SELECTIONS = {
-    "select": Selection("Best of four on validation patients", _AMONG, False, best_at_the_end, len(_AMONG)),
-    "select_halved": Selection(
-        "The same at the cost of two runs", _AMONG, False, halved, runs_of_halving(len(_AMONG), LOOKS_AT)
-    ),
+    "select": Selection("Best of four, validated", _AMONG, False, best_at_the_end, len(_AMONG)),
+    "select_halved": Selection("Same, by halving", _AMONG, False, halved, runs_of_halving(len(_AMONG), LOOKS_AT)),
     # each of three arms three times, and the chosen one on all patients
-    "select_left_out": Selection(
-        "Best of three, patients left out in turn", _AMONG[:3], True, best_at_the_end, 3 * 3 + 1
-    ),
+    "select_left_out": Selection("Best of three, left out in turn", _AMONG[:3], True, best_at_the_end, 3 * 3 + 1),
 }

@@ -1,5 +1,8 @@
 """What is shown of numbers: tables that are Markdown in a notebook and text elsewhere, and lists of sentences."""
 
+from collections.abc import Sequence
+from html import escape
+
 import numpy as np
 import pandas as pd
 
@@ -58,6 +61,27 @@ class ShownTable:
         return markdown_table(self.frame) if len(self.frame) else self.empty
 
 
+class FoldedTable(ShownTable):
+    """A table of texts that a page shows folded: a click on its title unfolds it.
+
+    Args:
+        frame: the table.
+        empty: the sentence that stands for a table without a row.
+        title: what is to be seen while it is folded.
+    """
+
+    def __init__(self, frame: pd.DataFrame, empty: str, title: str) -> None:
+        super().__init__(frame, empty)
+        self.title = title
+
+    def __repr__(self) -> str:
+        return f"{self.title}\n{super().__repr__()}"
+
+    def _repr_html_(self) -> str:
+        inside = self.frame.to_html(index=False, border=0) if len(self.frame) else f"<p>{escape(self.empty)}</p>"
+        return f"<details><summary>{escape(self.title)}</summary>{inside}</details>"
+
+
 class ShownList:
     """The items of a Markdown list.
 
@@ -73,3 +97,8 @@ class ShownList:
 
     def _repr_markdown_(self) -> str:
         return self.text
+
+
+def numbered(sentences: Sequence[str]) -> ShownList:
+    """Return sentences as a numbered list."""
+    return ShownList("\n".join(f"{place}. {sentence}" for place, sentence in enumerate(sentences, start=1)))

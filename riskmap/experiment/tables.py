@@ -1,12 +1,16 @@
-"""The tables of page 05 and of the README, each from the published records of an experiment."""
+"""The tables of pages 5 and 9 and of the README, each from the published records of an experiment."""
 
 import pandas as pd
 
+from riskmap.experiment import families
 from riskmap.experiment.count_harm import CHURN
-from riskmap.experiment.findings import REFERENCES, Findings, at_pair
+from riskmap.experiment.findings import Findings, at_pair
 from riskmap.experiment.plan import Case, Pair
-from riskmap.experiment.shown import NOTHING, ShownTable, estimate_text, markdown_table, verdict_text
-from riskmap.measure.statistics import Estimate, holm, patient_mean, wilcoxon
+from riskmap.experiment.selection import SELECTIONS
+from riskmap.experiment.shown import NOTHING, FoldedTable, ShownTable, estimate_text
+from riskmap.measure.harm import KINDS
+from riskmap.measure.statistics import Estimate, mean_over_pairs, patient_mean
+from riskmap.training.arm import TWIN_SUFFIX
 from riskmap.training.arms import ARMS, title_of
 
 _SHORT = {
@@ -15,6 +19,10 @@ _SHORT = {
     "risk_map_centred": "centred h",
     "risk_map_focused": "1 + 20 r",
     "risk_map_focused_sampled": "sampler 1 + 20 r",
+    "beside_source": "fresh, beside the source",
+    "discriminative_rate": "fine-tuning",
+    "class_balanced_slow_body": "class-balanced",
+    "risk_map_paper_slow_body": "reconstruction",
 }
 
 
@@ -28,20 +36,27 @@ def shown(table: pd.DataFrame, empty: str = "") -> ShownTable:
     return ShownTable(table, empty)
 
 
-def points(estimate: Estimate | None) -> str:
-    """Return a difference as "+1.2 [-0.3, +2.7]", or a dash where there is none."""
-    return NOTHING if estimate is None else estimate_text(estimate, digits=1, signed=True)
+def folded(title: str, table: pd.DataFrame, empty: str = "") -> FoldedTable:
+    """Return a table that a page shows folded, below its title."""
+    return FoldedTable(table, empty, title)
+
+
+def points(estimate: Estimate) -> str:
+    """Return a difference as "+1.2 [-0.3, +2.7]"."""
+    return estimate_text(estimate, digits=1, signed=True)
 
 
 def pair_table(found: Findings) -> pd.DataFrame:
-    """Return one row per pair: both Dice, the gap, and what each map gains over fine-tuning."""
+    """Return one row per pair: both Dice, the gap with its p, and what each map gains over fine-tuning."""
+    gaps = families.transfer(found)
     rows = []
     for pair in found.plan.pairs:
         dice = found.dice(pair, ("scratch", "fine_tune")).mean()
         row = {
             "pair": pair.title,
             "scratch, fine-tuning": f"{dice['scratch']:.3f}, {dice['fine_tune']:.3f}",
-            "gap [95 %]": points(found.gaps[pair]),
+            "gap [95 %]": points(gaps[pair.title].estimate),
+            "p (Holm)": gaps[pair.title].p_text,
         }
         for arm in found.plan.maps:
             row[short_title(arm)] = points(patient_mean(found.difference(pair, arm, "fine_tune")))
@@ -50,27 +65,65 @@ def pair_table(found: Findings) -> pd.DataFrame:
 
 
 def arm_table(found: Findings) -> pd.DataFrame:
-    """Return one row per arm of the main table: its mean gain over fine-tuning, and its gap to scratch.
-
-    The p value is Wilcoxon's signed-rank test of the patients of all pairs, Holm-adjusted for the number of arms.
-    """
-    arms = [arm for arm in found.plan.main.arms if arm not in ("scratch", "fine_tune")]
+    """Return one row per remedy of the main block: over fine-tuning, over its shuffled twin and over scratch."""
+    gains, over_twin = families.remedies(found), families.places(found)
     pairs = found.plan.pairs
-    groups = {
-        "all pairs": pairs,
-        "pairs with negative transfer": found.hurt,
-        "infant pairs": tuple(pair for pair in pairs if pair.is_infant),
-    }
-    adjusted = holm({arm: wilcoxon(_every_patient(found, arm)) for arm in arms})
     rows = []
-    for arm in arms:
-        means = {pair: found.difference(pair, arm, "fine_tune").mean() for pair in pairs}
-        row = {"arm": short_title(arm)}
-        row |= {name: points(found.over_pairs(some, arm, "fine_tune")) for name, some in groups.items()}
-        row["p (Holm)"] = f"{adjusted[arm]:.3f}" if adjusted[arm] >= 0.001 else "< 0.001"
-        row["over scratch, all pairs"] = points(found.over_pairs(pairs, arm, "scratch"))
-        row["pairs below fine-tuning"] = f"{sum(mean < 0 for mean in means.values())} of {len(pairs)}"
+    for arm, gain in gains.items():
+        means = [found.difference(pair, arm, "fine_tune").mean() for pair in pairs]
+        twin = over_twin.get(arm)
+        row = {
+            "arm": short_title(arm),
+            "over fine-tuning": points(gain.estimate),
+            "p": gain.p_text,
+            "over its shuffled twin": points(twin.estimate) if twin else NOTHING,
+            "p ": twin.p_text if twin else NOTHING,
+            "over scratch": points(found.over_pairs(pairs, arm, "scratch")),
+            "pairs below fine-tuning": f"{sum(mean < 0 for mean in means)} of {len(pairs)}",
+        }
         rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def case_table(found: Findings) -> pd.DataFrame:
+    """Return one row per hard case and arm, the plain transferred network first: over scratch, over it, over a twin."""
+    tested = families.hard_cases(found)
+    rows = []
+    for block in found.plan.hard_cases:
+        for arm in (block.plain, *block.remedies):
+            gain, twin = (tested.get((block.title, arm, other)) for other in (block.plain, arm + TWIN_SUFFIX))
+            plain = tested[block.title, "scratch", block.plain] if arm == block.plain else None
+            rows.append(
+                {
+                    "case": block.title.partition(" (")[0] if plain else "",
+                    "arm": f"plain: {short_title(arm)}" if plain else short_title(arm),
+                    "over scratch": points(found.over_pairs(block.pairs, arm, "scratch", block.case))
+                    + (f", p {plain.p_text}" if plain else ""),
+                    "over plain transfer": f"{points(gain.estimate)}, p {gain.p_text}" if gain else NOTHING,
+                    "over its shuffled twin": f"{points(twin.estimate)}, p {twin.p_text}" if twin else NOTHING,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def selection_table(found: Findings) -> pd.DataFrame:
+    """Return one row per way to choose: what it costs, over scratch, over fine-tuning, and its worst pair."""
+    tested = families.selections(found)
+    rows = []
+    for name in families.possible_selections(found):
+        selection = SELECTIONS[name]
+        pairs, case = families.asked_of(found, name)
+        on_pairs = [patient_mean(found.difference(pair, name, "scratch", case)) for pair in pairs]
+        over = {other: tested[name, other] for other in ("scratch", "fine_tune")}
+        rows.append(
+            {
+                "chosen": selection.title,
+                "costs": f"{selection.runs:g} runs" + ("" if selection.leaves_out else ", validation"),
+                "over scratch": f"{points(over['scratch'].estimate)}, p {over['scratch'].p_text}",
+                "over fine-tuning": f"{points(over['fine_tune'].estimate)}, p {over['fine_tune'].p_text}",
+                "worst pair, over scratch": points(min(on_pairs, key=lambda each: each.mean)),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -84,10 +137,22 @@ def twin_table(found: Findings) -> pd.DataFrame:
             for arm in found.plan.maps
         }
         rows.append(row)
-    means = {
-        short_title(arm): points(found.over_pairs(found.plan.pairs, arm, f"{arm}_shuffled")) for arm in found.plan.maps
-    }
-    return pd.DataFrame([*rows, {"pair": "mean of all pairs", **means}])
+    return pd.DataFrame(rows)
+
+
+def elsewhere_table(found: Findings) -> pd.DataFrame:
+    """Return one row per task that is described and not tested; folds with one patient each are pooled."""
+    rows = []
+    for block in found.plan.elsewhere:
+        for title in dict.fromkeys(pair.title for pair in block.pairs):
+            pairs = [pair for pair in block.pairs if pair.title == title]
+            patients = sum(len(found.difference(pair, "scratch", "fine_tune", block.case)) for pair in pairs)
+            row = {"pair": title, "scored": f"{patients}", "k": block.shots[0]}
+            row["gap [95 %]"] = points(found.pooled(pairs, "scratch", "fine_tune", block.case))
+            for arm in block.arms[2:]:
+                row[short_title(arm)] = points(found.pooled(pairs, arm, "fine_tune", block.case))
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def control_table(found: Findings) -> pd.DataFrame:
@@ -121,19 +186,6 @@ def shots_gains(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def rate_table(found: Findings) -> pd.DataFrame:
-    """Return one row per pair and learning rate: the gap of fine-tuning, and the gains over it at that same rate."""
-    rows = []
-    for pair in found.plan.every_rate.pairs:
-        for rate in found.plan.rates:
-            gap = patient_mean(found.at_rate(pair, "scratch", "fine_tune", rate))
-            row = {"pair": pair.title, "rate": f"{rate:g}", "gap [95 %]": points(gap)}
-            for arm in found.plan.every_rate.arms[1:]:
-                row[short_title(arm)] = points(patient_mean(found.at_rate(pair, arm, "fine_tune", rate)))
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
 def rate_choices(found: Findings) -> pd.DataFrame:
     """Return one row per arm: the validation Dice of each learning rate, and the chosen one."""
     rows = [
@@ -145,36 +197,46 @@ def rate_choices(found: Findings) -> pd.DataFrame:
 
 
 def harm_table(found: Findings) -> pd.DataFrame:
-    """Return one row per pair: shares of the region that fine-tuning harmed and repaired, the churn, and the excess.
+    """Return what transfer harmed and repaired beyond the churn, in per cent of the region, missed and alarmed apart.
 
-    A patient without a region, foreground in neither the truth nor a prediction, takes no part in the mean.
+    A row per pair for fine-tuning, then a row per arm over all pairs. The churn is that of a second run from scratch on
+    the same patients. A patient without a region, foreground in neither the truth nor a prediction, takes no part.
     """
-    changes = found.harm["changes"]
     rows = []
     for pair in found.plan.pairs:
-        mean = at_pair(changes, pair).groupby(["arm", "patient"])[["harmed", "repaired", "excess"]].mean()
-        row = {"pair": pair.title}
-        for name, arm, column in (
-            ("harmed", "fine_tune", "harmed"),
-            ("repaired", "fine_tune", "repaired"),
-            ("churn of scratch", CHURN, "harmed"),
-            ("harm beyond churn", "fine_tune", "excess"),
-            (f"beyond churn, {short_title(found.plan.harm_arms[-1])}", found.plan.harm_arms[-1], "excess"),
-        ):
-            shares = mean.loc[arm, column].dropna()
-            if not len(shares):
-                row[name] = NOTHING
-                continue
-            row[name] = estimate_text(patient_mean(shares), 100, 1, signed=column == "excess") + " %"
-        rows.append(row)
+        table = kinds_beyond_churn(found, pair, "fine_tune")
+        shares = {kind: _share_text(patient_mean(table[kind])) if len(table) else NOTHING for kind in KINDS}
+        rows.append({"of": pair.title} | shares)
+    for arm in found.plan.harm_arms:
+        shares = {kind: _share_text(estimate) for kind, estimate in harm_over_pairs(found, arm).items()}
+        rows.append({"of": f"all pairs: {title_of(arm)}"} | shares)
     return pd.DataFrame(rows)
+
+
+def harm_over_pairs(found: Findings, arm: str) -> dict[str, Estimate]:
+    """Return the mean over pairs of each kind of harm and repair beyond the churn, as shares of the region."""
+    tables = {pair: kinds_beyond_churn(found, pair, arm) for pair in found.plan.pairs}
+    cohorts = {pair.cohort: [each for of, each in tables.items() if of.cohort == pair.cohort] for pair in tables}
+    estimates = {}
+    for kind in KINDS:
+        of_kind = [pd.concat([each[kind] for each in group], axis=1).dropna() for group in cohorts.values()]
+        estimates[kind] = mean_over_pairs([group for group in of_kind if len(group)])
+    return estimates
+
+
+def kinds_beyond_churn(found: Findings, pair: Pair, arm: str) -> pd.DataFrame:
+    """Return each patient's shares of the region beyond the churn, [patient, kind], see ``riskmap.measure.harm``."""
+    changes = at_pair(found.harm["changes"], pair).set_index(["arm", "patient"])[list(KINDS)]
+    return (changes.loc[arm] - changes.loc[CHURN]).dropna()
 
 
 def band_table(found: Findings, pair: Pair) -> pd.DataFrame:
     """Return one row per band of distance to the label boundary: shares harmed and repaired, and the churn.
 
-    A patient without a pixel in a band takes no part in that band's mean.
+    A patient without a pixel in a band takes no part in that band's mean. Without a voxel size there is no row.
     """
+    if not found.plan.knows_voxel_size:
+        return pd.DataFrame()
     rows = at_pair(found.harm["bands"], pair)
     means = rows.groupby(["band", "arm"], sort=False)[["harmed", "repaired"]].mean()
     table = []
@@ -221,56 +283,11 @@ def setbacks(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["map", "pair", "below", "points [95 %]"])
 
 
-def summary(found: Findings) -> str:
-    """Return the README's section: what was run, the answers, and the three tables."""
-    pairs, maps = found.plan.pairs, found.plan.maps
-    last, first = short_title(maps[-1]), short_title(maps[0])
-    questions = [
-        _question(found, found.hurt, maps[-1], "fine_tune", f"Does {last} repair pairs with negative transfer?"),
-        _question(found, found.hurt, maps[0], "fine_tune", f"Does {first}?"),
-    ]
-    for other in REFERENCES:
-        text = f"Is {last} above {title_of(other).removeprefix('Fine-tuning, ')}, over all pairs?"
-        questions.append(_question(found, pairs, maps[-1], other, text))
-    questions.append(_question(found, pairs, maps[-1], "scratch", f"Is {last} above scratch, over all pairs?"))
-    for arm in found.plan.maps:
-        text = f"Does the place matter in {short_title(arm)}: above its own shuffled twin, over all pairs?"
-        questions.append(_question(found, found.plan.pairs, arm, f"{arm}_shuffled", text))
-    lost = setbacks(found)
-    parts = [
-        f"{found.sample()}. {found.cost['runs']} runs, {found.cost['hours']} hours with {found.cost['jobs']} side by "
-        f"side on {found.cost['cores']} cores.",
-        "\n".join(questions),
-        "Gap and gains over fine-tuning, pair by pair (Dice points [95 %]):",
-        markdown_table(pair_table(found)),
-        "Gains over fine-tuning, averaged over pairs:",
-        markdown_table(arm_table(found)),
-        "Each map minus its own shuffled twin:",
-        markdown_table(twin_table(found)),
-        f"The same at each learning rate for all arms alike ({len(found.plan.every_rate.seeds)} seeds; added after the "
-        "first seeds of the main table had been seen, to find out how much hangs on the rate):",
-        markdown_table(rate_table(found)),
-        "Where a map is worse, with the whole interval below 0:"
-        if len(lost)
-        else "No map is worse with the whole interval below 0.",
-        markdown_table(lost) if len(lost) else "",
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _every_patient(found: Findings, arm: str) -> pd.Series:
-    """Return each patient's mean gain over fine-tuning, averaged over the pairs of its cohort."""
-    return pd.concat([table.mean(axis=1) for table in found.by_cohort(found.plan.pairs, arm, "fine_tune")])
-
-
 def _plain(row: pd.Series, column: str) -> str:
     if pd.isna(row[column]):
         return NOTHING
     return estimate_text(Estimate(row[column], row[f"{column}_low"], row[f"{column}_high"]), digits=2)
 
 
-def _question(found: Findings, pairs: tuple[Pair, ...], better: str, worse: str, text: str) -> str:
-    estimate = found.over_pairs(pairs, better, worse)
-    if estimate is None:
-        return f"- {text} There is no such pair."
-    return f"- {text} {points(estimate)} Dice points over {len(pairs)} pairs: **{verdict_text(estimate)}**."
+def _share_text(estimate: Estimate) -> str:
+    return estimate_text(estimate, 100, 1, signed=True)

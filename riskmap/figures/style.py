@@ -17,9 +17,9 @@ ARM_STYLES: dict[str, tuple[str, str]] = {
     "random_head": ("#882255", "<"),
     "risk_map_paper": (SKY, "v"),
     "risk_map_paper_shuffled": ("#8C6D31", "p"),
-    "risk_map_hardness": (GREEN, "P"),
-    "risk_map": (BLUE, "D"),
-    "risk_map_shuffled": (PURPLE, "X"),
+    "risk_map_centred": (GREEN, "P"),
+    "risk_map_focused_sampled": (BLUE, "D"),
+    "risk_map_focused_sampled_shuffled": (PURPLE, "X"),
     "risk_map_focused": ("#332288", "*"),
 }
 _OTHER_STYLE = ("#999999", "h")

@@ -123,28 +123,6 @@ def most_harmed(changes: Mapping[str, PixelTransfer]) -> tuple[str, int]:
     return worst, int(changes[worst].harmed.sum((0, 1)).argmax())
 
 
-def fractions_by_class(change: PixelTransfer, truth: np.ndarray) -> dict[int, tuple[float, float]]:
-    """Return {class index: (harmed share, repaired share)} of the region's pixels of each true class.
-
-    Args:
-        change: what transfer changed in one image.
-        truth: class indices, shaped like the masks of ``change``. A class without a pixel in the region is left out.
-
-    Raises:
-        ValueError: truth has another shape.
-
-    >>> y, s, t = np.array([0, 1, 1, 2]), np.array([0, 1, 1, 0]), np.array([0, 0, 1, 2])
-    >>> fractions_by_class(compare_pixels(y, s, t, margin=1), y)
-    {0: (0.0, 0.0), 1: (0.5, 0.0), 2: (0.0, 1.0)}
-    """
-    _check_truth(change, truth)
-    fractions = {}
-    for index in np.unique(truth[change.region]):
-        part = change.region & (truth == index)
-        fractions[int(index)] = (float(change.harmed[part].mean()), float(change.repaired[part].mean()))
-    return fractions
-
-
 def distance_to_boundary(labels: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     """Return each pixel's distance in mm to the nearest pixel of another label, from centre to centre.
 

@@ -1,11 +1,14 @@
 """Means, intervals and tests over patients. Seeds are averaged per patient first: seeds are not patients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+_Name = TypeVar("_Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def wilcoxon(values: Sequence[float]) -> float:
     return float(stats.wilcoxon(array).pvalue) if array.any() else 1.0
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+def holm(p_values: Mapping[_Name, float]) -> dict[_Name, float]:
     """Return p values adjusted for their number by Holm's step-down method, under the same names.
 
     With the m values in rising order, ``adjusted_i = min(1, max_{j <= i} (m - j + 1) p_j)``, j from 1: at most a share

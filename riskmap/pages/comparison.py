@@ -153,10 +153,11 @@ class Comparison(ComparedRuns):
         """Draw what fine-tuning and an arm changed on the slice with most harm, and the hardness of its pixels.
 
         Args:
-            arm: beside fine-tuning. Empty: 1 + 20 r where it is there, else the first arm that is no control.
+            arm: beside fine-tuning. Empty: the sampler by 1 + 20 r where it is there, else the first arm that is no
+                control.
         """
         others = [each.name for each in self.arms if not each.control_of and each.name not in ("scratch", "fine_tune")]
-        beside = [arm] if arm else sorted(others, key="risk_map_focused".__ne__)[:1]
+        beside = [arm] if arm else sorted(others, key="risk_map_focused_sampled".__ne__)[:1]
         changes = self.changes(list(dict.fromkeys(["fine_tune", *beside])))
         worst, height = changes.worst()
         view = self.map().view(self.cohort, worst, self.task)

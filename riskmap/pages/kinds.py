@@ -34,8 +34,8 @@ class OnData(Parameters):
     data_dir: DataFolder = "build/data"
 
 
-class WithSource(OnData):
-    """A page that trains a source network, or reads it."""
+class FromSource(Parameters):
+    """A page that trains a source network, or reads it, whatever the data."""
 
     needs_parts: ClassVar[tuple[str, ...]] = ("source_train", "source_val")
     source: Source = "FLAIR:WT"
@@ -70,6 +70,10 @@ class WithSource(OnData):
 
         wanted = self.runs_needed()
         return bool(wanted) and not missing_runs([*prerequisites(wanted), *wanted], folder)
+
+
+class WithSource(FromSource, OnData):
+    """A page that trains a source network on a cohort that it names."""
 
 
 class WithNetwork(WithSource):

@@ -72,7 +72,7 @@ SeedNumber = Annotated[int, Field(ge=0, le=2**32 - 1)]
 ShotNumber = Annotated[int, Field(ge=1)]
 SourceCohort = Annotated[str, _knob("where the source network is trained; empty: the same cohort")]
 OwnFolder = Annotated[
-    str, _knob("your folder of NIfTI files with its dataset.yaml; empty: that of the cohort", reads="folder")
+    str, _knob("your folder of patients, in the form that the page names; empty: none", reads="folder")
 ]  # fmt: skip
 ScanFolder = Annotated[str, _knob("a real patient to look at, if there", reads="folder")]
 Length = Annotated[float, Field(gt=0)]
@@ -117,7 +117,7 @@ NetworkName = Annotated[
     str, _knob("slices, volumes, large_volumes, or a YAML file", reads="file"), AfterValidator(_known_network)
 ]  # fmt: skip
 PlanName = Annotated[
-    str, _knob("which experiment is read, published or smoke"), AfterValidator(_known_plan)
+    str, _knob("which experiment is read, simulated, real or smoke"), AfterValidator(_known_plan)
 ]  # fmt: skip
 RecordsFolder = Annotated[
     str, _knob("the folder of its records, below the project's root, or absolute", reads="folder", min_length=1)

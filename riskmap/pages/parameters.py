@@ -1,14 +1,15 @@
 """What each page of the tutorial can be given: one model per notebook, of knobs that are declared once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import create_model
 
-from riskmap.data.cohort import Cohort
-from riskmap.pages.kinds import OnData, OnPair, Repeated, WithNetwork, WithSource
+from riskmap.data.cohort import Cohort, CohortError
+from riskmap.data.simulated import PREPARE_REAL
+from riskmap.pages.kinds import FromSource, OnData, OnPair, Repeated, WithNetwork, WithSource
 from riskmap.pages.knobs import (
     Arms,
     BadRate,
@@ -40,6 +41,10 @@ from riskmap.project.files import digest_of_folder
 from riskmap.project.paths import NOTEBOOKS, RESULTS, resolve
 
 if TYPE_CHECKING:
+    from IPython.display import Markdown
+
+    from riskmap.experiment.findings import Findings
+    from riskmap.experiment.sentences import Sentences
     from riskmap.pages.comparison import Comparison
     from riskmap.training.runs import Wanted
     from riskmap.training.specs import Setting
@@ -147,9 +152,9 @@ class WhichSourcesHurt(Comparing):
     """05_which_sources_hurt.ipynb."""
 
     # of the pair that is trained on the page itself
-    live_arms: ClassVar[tuple[str, ...]] = ("scratch", "fine_tune", "risk_map_focused")
+    live_arms: ClassVar[tuple[str, ...]] = ("scratch", "fine_tune", "risk_map_focused_sampled")
     target: Target = "T1ce:TC"
-    plan: PlanName = "published"
+    plan: PlanName = "simulated"
     records_dir: RecordsFolder = "results"
     shots: Shots = 3
 
@@ -163,11 +168,27 @@ class WhichSourcesHurt(Comparing):
         return [self._comparison(self.source, self.target, self.live_arms, self.shots)]
 
     def input_digests(self) -> dict[str, str]:
-        """Name also the records of the experiment."""
-        from riskmap.experiment.plans import PLANS  # loads torch
+        """Name also the records of the experiments."""
+        return super().input_digests() | digests_of_records(self.records_dir, {self.plan, *self.told})
 
-        folder = resolve(self.records_dir) / PLANS[self.plan].name
-        return super().input_digests() | digests_of(sorted(folder.glob("*.json")))
+    @staticmethod
+    def findings(plan: str, records_dir: str) -> "Findings":
+        """Return what a plan found."""
+        from riskmap.experiment.findings import Findings  # loads torch
+
+        return Findings.read(plan, records_dir)
+
+    def sentences(self, records_dir: str) -> "Sentences":
+        """Return what both experiments found, in sentences."""
+        from riskmap.experiment.findings import Findings  # these load torch
+        from riskmap.experiment.sentences import Sentences
+
+        return Sentences(*(Findings.read(plan, records_dir) for plan in self.told))
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """The two experiments that the sentences are of; the tiny one stands for both."""
+        return (self.plan, self.plan) if self.plan == "smoke" else ("simulated", "real")
 
 
 class YourOwnData(Repeated, OnPair):
@@ -258,6 +279,50 @@ class GoodAndBadHabits(Comparing, OnPair):
         return super().input_digests() | digests_of([RESULTS / "habits.json"])
 
 
+class RealPatients(Repeated, FromSource):
+    """09_real_patients.ipynb."""
+
+    folder: OwnFolder = ""
+    records_dir: RecordsFolder = "results"
+    target: Target = "T1:WT"
+    arms: Arms = ["scratch", "fine_tune", "class_balanced", "risk_map_paper"]
+    shots: Shots = 3
+
+    def check_together(self) -> None:
+        """Check also that the folder holds real patients, and that there is something to compare with."""
+        super().check_together()
+        self.require_two_seeds()
+        self.require_arms(self.arms)
+
+    @property
+    def prepared(self) -> Path:
+        """Where the prepared patients are."""
+        return resolve(self.folder)
+
+    def how_to_get_there(self) -> "Markdown":
+        """Return what a reader without the data is told."""
+        from IPython.display import Markdown
+
+        return Markdown(f"No `folder` was given, so nothing is trained here. Prepare the data: `{PREPARE_REAL}`.")
+
+    def input_digests(self) -> dict[str, str]:
+        """Name also the records of both experiments, and the reader's patients."""
+        cohort = self._cohort()
+        found = super().input_digests() | digests_of_records(self.records_dir, {"simulated", "real"})
+        return found | ({} if cohort is None else {f"folder {self.folder}": cohort.digest})
+
+    def _cohort(self, parameter: str = "cohort") -> Cohort | None:
+        if not self.folder or parameter != "cohort":
+            return None
+        try:
+            cohort = Cohort.open(self.prepared)
+        except CohortError as error:
+            raise ParameterError(f"parameter folder: {error}. Prepare it first: {PREPARE_REAL}") from error
+        if cohort.simulated:
+            raise ParameterError(f"parameter folder: the patients of {self.prepared} are simulated; page 3 is theirs")
+        return cohort
+
+
 class CompareReruns(Parameters):
     """07_compare_reruns.ipynb."""
 
@@ -295,7 +360,13 @@ MODELS: dict[str, type[Parameters]] = {
     "06_your_own_data": YourOwnData,
     "07_compare_reruns": CompareReruns,
     "08_habits": GoodAndBadHabits,
+    "09_real_patients": RealPatients,
 }
+
+
+def digests_of_records(folder: str, plans: Iterable[str]) -> dict[str, str]:
+    """Return the digests of the records of some experiments that a folder holds."""
+    return digests_of(sorted(path for plan in plans for path in (resolve(folder) / plan).glob("*.json")))
 
 
 def model_of(notebook: Path, declared: Mapping[str, Any]) -> type[Parameters]:

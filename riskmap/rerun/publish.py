@@ -12,13 +12,13 @@ from typing import Any, cast
 from matplotlib.figure import Figure
 from PIL import Image
 
-from riskmap.experiment.figures import draw_harm, draw_repairs, draw_summary, draw_twins
+from riskmap.experiment.figures import draw_harm, draw_repairs, draw_summary
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.habit_figures import HabitChart
 from riskmap.experiment.recipe import RECORDS as RECIPE_RECORDS
 from riskmap.experiment.recipe_table import recipe_section
 from riskmap.experiment.score_tables import readme_section, scores
-from riskmap.experiment.tables import summary
+from riskmap.experiment.sentences import Sentences
 from riskmap.pages.comparison import Comparison
 from riskmap.pages.parameters import Comparing
 from riskmap.project.commands import exit_status, positive, run_command
@@ -35,7 +35,6 @@ TUTORIAL_RECORDS = RESULTS / "tutorial.json"
 FIGURE = RESULTS / "tutorial.png"
 HARM_FIGURE = RESULTS / "negative_transfer.png"
 REPAIRS_FIGURE = RESULTS / "repairs.png"
-TWINS_FIGURE = RESULTS / "twins.png"
 HABITS_FIGURE = RESULTS / "habits.png"
 COST = RESULTS / "cost.json"
 TIME = RESULTS / RECORD_NAME
@@ -104,7 +103,7 @@ def publish_time(measured: Path, path: Path = TIME, cost: Path = COST) -> None:
 def readme_text(
     text: str,
     records: Sequence[Mapping[str, Any]],
-    found: Findings,
+    sentences: Sentences,
     recipe: Sequence[Mapping[str, Any]],
     chart: HabitChart,
 ) -> str:
@@ -112,7 +111,7 @@ def readme_text(
     text = replace_section(text, "tutorial-table", readme_section(records))
     text = replace_section(text, "recipe", recipe_section(recipe))
     text = replace_section(text, "habits", chart.section())
-    return replace_section(text, "experiment", summary(found))
+    return replace_section(text, "experiment", sentences.section())
 
 
 def replace_section(text: str, name: str, content: str) -> str:
@@ -159,13 +158,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             publish_time(resolve(options.time))
         records = read_json(TUTORIAL_RECORDS)
         _save(draw_summary(scores(records)), FIGURE, records)
-        found = Findings()
-        _save(draw_repairs(found), REPAIRS_FIGURE, found.digest)
-        _save(draw_twins(found), TWINS_FIGURE, found.digest)
+        real, simulated = Findings.read("real"), Findings.read("simulated")
+        _save(draw_repairs(real, simulated), REPAIRS_FIGURE, [real.digest, simulated.digest])
         chart = HabitChart.read()
         _save(chart.draw(), HABITS_FIGURE, chart.rows)
         text, recipe = README.read_text(encoding="utf-8"), read_json(RECIPE_RECORDS)["rows"]
-        readme = readme_text(text, records, found, recipe, chart)
+        readme = readme_text(text, records, Sentences(simulated, real), recipe, chart)
         with atomic_path(README) as temporary:
             temporary.write_text(readme, encoding="utf-8")
         print(f"wrote the tables of {README.name} and the figures of {RESULTS.name}/ from its records")

@@ -126,11 +126,6 @@ def scratch_cross_entropy(data: TargetData) -> torch.Tensor:
     return cross_entropy_of(data.other_probabilities("scratch"), data.slices.labels)
 
 
-def bounded(data: TargetData) -> torch.Tensor:
-    """Weight by 1 + 4 r: no pixel is forgotten, and none counts more than five times as much as another."""
-    return fitted(data, weighting="affine", slope=4.0)
-
-
 def focused(data: TargetData) -> torch.Tensor:
     """Weight by 1 + 20 r: foreground, and background that fools the source, outweigh all the rest."""
     return fitted(data, weighting="affine", slope=20.0)
@@ -203,7 +198,6 @@ _ROWS = (
     _control(_HARDNESS, "risk_map_hardness_class_mean", "class mean of h", weighted(mean_of_class)),
     _control(_HARDNESS, "hard_label", "h of hard labels (NCE)", weighted(hard_label_hardness)),
     _control(_HARDNESS, "scratch_hardness", "h of a scratch model", weighted(scratch_cross_entropy), "scratch"),
-    *_map("risk_map", "bounded", "bounded map", bounded),
     *_map("risk_map_centred", "class balance and h within its class", "centred h", centred),
     *_map(_FOCUSED, "1 + 20 r", "1 + 20 r", focused),
     *_further(_FOCUSED + "_everywhere", "Sampler, 1 + 20 r, label too", sampled_everywhere),
@@ -218,7 +212,7 @@ ARMS: dict[str, Arm] = {arm.name: arm for arm in _ROWS}
 # those that the tutorial's page on fine-tuning compares
 TUTORIAL_ARMS = (
     *("scratch", "fine_tune", "random_head", "class_balanced", "risk_map_paper", "risk_map_paper_shuffled"),
-    *("risk_map", "risk_map_shuffled"),
+    *("risk_map_focused_sampled", "risk_map_focused_sampled_shuffled"),
 )
 
 

@@ -1,0 +1,106 @@
+"""What the experiments were hoped to reach, written down before they ran, and whether they did.
+
+Pages show a reach that failed as plainly as one that came true.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from riskmap.experiment.findings import Findings
+from riskmap.experiment.plan import Block, Pair
+from riskmap.experiment.shown import ShownList, numbered
+from riskmap.experiment.tables import points, short_title
+from riskmap.measure.statistics import Estimate, patient_mean
+from riskmap.training.arm import TWIN_SUFFIX
+
+# Dice points
+REPAIR_TUMOUR, REPAIR_INFANT, OVER_TWIN = 4.37, 1.81, 1.0
+
+
+@dataclass(frozen=True)
+class Hurt:
+    """A pair or a hard case in which transfer surely hurts: the interval of its gap lies above 0.
+
+    Args:
+        found: the experiment.
+        title: of the pair or case.
+        pairs: it is of.
+        block: its arms and its case.
+    """
+
+    found: Findings
+    title: str
+    pairs: tuple[Pair, ...]
+    block: Block
+
+    @property
+    def wanted(self) -> float:
+        """Dice points that a map was hoped to repair."""
+        return REPAIR_INFANT if all(pair.is_infant for pair in self.pairs) else REPAIR_TUMOUR
+
+    def above(self, better: str, worse: str) -> Estimate:
+        """Return how many Dice points one arm lies above another."""
+        return self.found.over_pairs(self.pairs, better, worse, self.block.case)
+
+
+def hurt_in(found: Findings) -> Iterator[Hurt]:
+    """Yield the pairs and hard cases of an experiment in which transfer surely hurts."""
+    for pair in found.hurt:
+        yield Hurt(found, f"{pair.title} ({found.kind})", (pair,), found.plan.main)
+    for block in found.plan.hard_cases:
+        if found.over_scratch(block).high < 0:
+            yield Hurt(found, f"{block.title} ({found.kind})", block.pairs, block)
+
+
+def reach(simulated: Findings, real: Findings) -> ShownList:
+    """Return the four things that were hoped for, each with its numbers and whether it was reached."""
+    both = (simulated, real)
+    hurt = [each for found in both for each in hurt_in(found)]
+    return numbered([_transfer(both), _repair(hurt), _places(hurt), _never_worse(both)])
+
+
+def _transfer(both: tuple[Findings, Findings]) -> str:
+    gaps = [gap for found in both for gap in found.gaps.values()]
+    above, sure = sum(gap.mean < 0 for gap in gaps), sum(gap.high < 0 for gap in gaps)
+    return (
+        f"Fine-tuning above scratch on every pair: {_held(above == len(gaps))}, on {above} of {len(gaps)}, on {sure} "
+        "with the whole interval."
+    )
+
+
+def _repair(hurt: list[Hurt]) -> str:
+    wanted = f"Where transfer hurts, a map repairs {REPAIR_TUMOUR} points on tumours, {REPAIR_INFANT} on infants"
+    if not hurt:
+        return f"{wanted}: there is no such pair and no such case."
+    texts = []
+    for each in hurt:
+        gains = {short_title(arm): each.above(arm, each.block.plain) for arm in each.block.maps}
+        held = _held(any(gain.mean >= each.wanted for gain in gains.values()))
+        texts.append(f"{each.title} {held} ({', '.join(f'{name} {points(gain)}' for name, gain in gains.items())})")
+    return f"{wanted}: {'; '.join(texts)}."
+
+
+def _places(hurt: list[Hurt]) -> str:
+    over = [[each.above(arm, arm + TWIN_SUFFIX) for arm in each.block.maps] for each in hurt]
+    reached = sum(any(one.mean >= OVER_TWIN and one.low > 0 for one in maps) for maps in over)
+    return (
+        f"A map above its own shuffled twin by {OVER_TWIN:g} point, with the whole interval above 0, on half of them: "
+        f"{_held(2 * reached >= len(over) > 0)}, on {reached} of {len(over)}."
+    )
+
+
+def _never_worse(both: tuple[Findings, Findings]) -> str:
+    worst = []
+    for found in both:
+        block = found.plan.hard_cases[0]
+        gains = [patient_mean(found.difference(pair, "select_halved", "scratch", block.case)) for pair in block.pairs]
+        worst.append(min(gains, key=lambda gain: gain.mean))
+    return (
+        f"With {both[0].plan.hard_cases[0].title}, something that is never below scratch at the cost of two runs: "
+        f"choosing by halving lies {points(worst[0])} (simulated) and {points(worst[1])} (real) over scratch on "
+        f"its worst pair, {_held(all(each.mean >= 0 for each in worst))}."
+    )
+
+
+def _held(held: bool) -> str:
+    return "**reached**" if held else "**not reached**"
