@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from riskmap.measure.harm import (
+    beyond_churn,
     compare_patients,
     compare_pixels,
     distance_to_boundary,
-    excess_harm,
     fractions_by_distance,
     mean_fractions,
     most_harmed,
@@ -103,13 +103,31 @@ def test_without_a_boundary_all_is_far():
     assert bands.iloc[-1].tolist() == ["over 16 mm", 1, 1.0, 0.0]
 
 
+def harm_of(excess):
+    """Return the harm of each patient beyond the churn, missed and alarmed together."""
+    return {name: kinds["missed"] + kinds["false alarms"] for name, kinds in excess.items()}
+
+
 def test_excess_is_counted_in_one_region():
     truth = np.array([0, 0, 0, 1])
     transfer = compare_pixels(truth, truth, np.array([0, 1, 1, 1]), margin=0)
     churn = compare_pixels(truth, truth, np.array([1, 0, 0, 1]), margin=0)
-    assert excess_harm({"a": transfer, "b": churn}, {"a": churn, "b": churn}) == {"a": 1 / 4, "b": 0.0}
+    changes, again, both = {"a": transfer, "b": churn}, {"a": churn, "b": churn}, dict.fromkeys("ab", truth)
+    assert harm_of(beyond_churn(changes, again, both)) == {"a": 1 / 4, "b": 0.0}
     with pytest.raises(ValueError, match="must hold the same patients"):
-        excess_harm({"a": transfer}, {"b": churn})
+        beyond_churn({"a": transfer}, {"b": churn}, both)
+    with pytest.raises(ValueError, match="truth must have the region's shape"):
+        beyond_churn({"a": transfer}, {"a": churn}, {"a": truth[:2]})
+
+
+def test_each_kind_is_what_its_name_says():
+    truth, scratch = np.array([1, 1, 0, 0]), np.array([1, 0, 0, 1])
+    transferred = np.array([0, 1, 1, 0])
+    change = compare_pixels(truth, scratch, transferred, margin=0)
+    nothing = compare_pixels(truth, scratch, scratch, margin=0)
+    one = {"missed": 0.25, "false alarms": 0.25, "found": 0.25, "cleared": 0.25}
+    assert beyond_churn({"a": change}, {"a": nothing}, {"a": truth}) == {"a": one}
+    assert beyond_churn({"a": nothing}, {"a": change}, {"a": truth}) == {"a": dict.fromkeys(one, -0.25)}
 
 
 @pytest.mark.parametrize(
@@ -150,8 +168,9 @@ def test_a_patient_without_foreground_leaves_the_means_of_the_others_as_they_are
     churn = compare_pixels(truth, scratch, np.roll(transferred, 1))
     assert mean_fractions({"a": change, "empty": nothing[1]}) == mean_fractions({"a": change})
     assert mean_fractions({"a": change})["patients"] == 1
-    excess = excess_harm({"a": change, "empty": nothing[1]}, {"a": churn, "empty": nothing[1]})
-    assert excess["a"] == excess_harm({"a": change}, {"a": churn})["a"] != 0.0
+    truths = {"a": truth, "empty": nothing[0]}
+    excess = harm_of(beyond_churn({"a": change, "empty": nothing[1]}, {"a": churn, "empty": nothing[1]}, truths))
+    assert excess["a"] == harm_of(beyond_churn({"a": change}, {"a": churn}, truths))["a"] != 0.0
     assert np.isnan(excess["empty"])
     alone = mean_fractions({"empty": nothing[1]})
     assert np.isnan([alone["harmed"], alone["repaired"]]).all()
@@ -162,7 +181,8 @@ def test_a_false_alarm_of_the_second_seed_alone_counts(nothing):
     truth, change = nothing
     alarm = truth.copy()
     alarm[0, 0, 0] = 1
-    assert excess_harm({"a": change}, {"a": compare_pixels(truth, truth, alarm)}) == {"a": -1.0}
+    churn = {"a": compare_pixels(truth, truth, alarm)}
+    assert harm_of(beyond_churn({"a": change}, churn, {"a": truth})) == {"a": -1.0}
 
 
 def test_intervals():

@@ -16,10 +16,9 @@ from riskmap.data.patients import load_slices, volume_to_slices
 from riskmap.experiment.plan import Pair, Plan, rate_owner
 from riskmap.measure.harm import (
     KINDS,
+    beyond_churn,
     compare_patients,
-    excess_harm,
     fractions_by_distance,
-    shares_by_kind,
 )
 from riskmap.measure.pointing import pointing, reference_scores
 from riskmap.project.progress import progress_bar
@@ -30,7 +29,7 @@ from riskmap.training.target_data import TargetData
 
 CHURN = "churn"
 # columns that are measured; all others say of what
-_NUMBERS = ("harmed", "repaired", "excess", *KINDS, "pixels", "auroc", "average_precision", "prevalence", "leep")
+_NUMBERS = ("harmed", "repaired", *KINDS, "pixels", "auroc", "average_precision", "prevalence", "leep")
 TABLES = ("changes", "bands", "pointing", "leep")
 
 
@@ -87,8 +86,8 @@ def count_harm(
 ) -> dict[str, dict[str, Any]]:
     """Return the tables of :func:`harm_tables` of all comparisons, averaged over seeds, as columns and rows.
 
-    - ``changes``: harmed and repaired share of the region per arm, patient and seed, the harm beyond the churn, and
-      both shares split into misses and false alarms, see :func:`riskmap.measure.harm.shares_by_kind`;
+    - ``changes``: harmed and repaired share of the region per arm, patient and seed, and what of both goes beyond the
+      churn, misses and false alarms apart, see :func:`riskmap.measure.harm.beyond_churn`;
     - ``bands``: the same shares by distance to the label boundary;
     - ``pointing``: AUROC and average precision of each score for the event "fine-tuning wrong where scratch is right",
       and for the event "another seed from scratch wrong";
@@ -104,32 +103,57 @@ def count_harm(
 
 def harm_tables(case: HarmCase, cohort: Cohort, out_dir: Path) -> dict[str, pd.DataFrame]:
     """Return the tables of one pair, draw and seed."""
-    task = Task.parse(case.pair.target)
-    predictions = {arm: run.predictions() for arm, run in case.runs.items()}
-    predictions[CHURN] = case.other_scratch.predictions()
-    scratch = predictions.pop("scratch")
-    truth = {patient: cohort.labels(patient, task.target) for patient in scratch}
-    changes = {arm: compare_patients(truth, scratch, found) for arm, found in predictions.items()}
-    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
-    for arm, per_patient in changes.items():
-        excess = excess_harm(per_patient, changes[CHURN])
-        for patient, change in per_patient.items():
-            names = {"arm": arm, "patient": patient}
-            row = {"harmed": change.harmed_fraction, "repaired": change.repaired_fraction, "excess": excess[patient]}
-            tables["changes"].append(pd.DataFrame([names | row | shares_by_kind(change, truth[patient])]))
-            bands = fractions_by_distance(change, truth[patient], cohort.spacing)
-            tables["bands"].append(bands.assign(**names))
+    seen = Seen(case, cohort)
+    tables = seen.change_tables()
     with torch_threads(1):
-        leep, scores = pixel_scores(case, cohort, out_dir, truth)
-    tables["leep"].append(pd.DataFrame([{"leep": leep}]))
-    for patient, of_patient in scores.items():
-        right = scratch[patient] == truth[patient]
-        for event in ("fine_tune", CHURN):
-            wrong = predictions[event][patient] != truth[patient]
-            table = pointing(of_patient, changes[event][patient].region & right, wrong)
-            tables["pointing"].append(table.assign(event=event, patient=patient))
+        leep, scores = pixel_scores(case, cohort, out_dir, seen.truth)
+    tables |= {"leep": pd.DataFrame([{"leep": leep}]), "pointing": seen.pointing_table(scores)}
     where = {"cohort": cohort.name, "source": case.pair.source, "target": case.pair.target}
-    return {name: pd.concat(parts).assign(**where, draw=case.draw, seed=case.seed) for name, parts in tables.items()}
+    return {name: table.assign(**where, draw=case.draw, seed=case.seed) for name, table in tables.items()}
+
+
+class Seen:
+    """What the runs of a case predicted, and what each changed against scratch.
+
+    Args:
+        case: the runs.
+        cohort: holds the truth.
+    """
+
+    def __init__(self, case: HarmCase, cohort: Cohort) -> None:
+        self.cohort = cohort
+        self.predictions = {arm: run.predictions() for arm, run in case.runs.items()}
+        self.predictions[CHURN] = case.other_scratch.predictions()
+        self.scratch = self.predictions.pop("scratch")
+        target = Task.parse(case.pair.target).target
+        self.truth = {patient: cohort.labels(patient, target) for patient in self.scratch}
+        self.changes = {
+            arm: compare_patients(self.truth, self.scratch, found) for arm, found in self.predictions.items()
+        }
+
+    def change_tables(self) -> dict[str, pd.DataFrame]:
+        """Return what each arm changed in each patient: in all, and by distance to the label boundary."""
+        rows, bands = [], []
+        for arm, per_patient in self.changes.items():
+            excess = beyond_churn(per_patient, self.changes[CHURN], self.truth)
+            for patient, change in per_patient.items():
+                names = {"arm": arm, "patient": patient}
+                shares = {"harmed": change.harmed_fraction, "repaired": change.repaired_fraction}
+                rows.append(names | shares | excess[patient])
+                by_distance = fractions_by_distance(change, self.truth[patient], self.cohort.spacing)
+                bands.append(by_distance.assign(**names))
+        return {"changes": pd.DataFrame(rows), "bands": pd.concat(bands)}
+
+    def pointing_table(self, scores: Mapping[str, Mapping[str, np.ndarray]]) -> pd.DataFrame:
+        """Return how well each score of a patient's pixels forecasts harm, and churn."""
+        tables = []
+        for patient, of_patient in scores.items():
+            right = self.scratch[patient] == self.truth[patient]
+            for event in ("fine_tune", CHURN):
+                wrong = self.predictions[event][patient] != self.truth[patient]
+                table = pointing(of_patient, self.changes[event][patient].region & right, wrong)
+                tables.append(table.assign(event=event, patient=patient))
+        return pd.concat(tables)
 
 
 def pixel_scores(

@@ -15,6 +15,7 @@ from riskmap.measure.statistics import Estimate, holm, wilcoxon
 from riskmap.training.arm import TWIN_SUFFIX
 
 _Name = TypeVar("_Name", bound=Hashable)
+LEVEL = 0.05
 
 
 class Asked(NamedTuple):
@@ -37,6 +38,17 @@ class Tested:
 
     estimate: Estimate
     p: float
+
+    @property
+    def verdict(self) -> str:
+        """What interval and p say together: "surely above" or "surely below" 0 where both do, else "open".
+
+        >>> Tested(Estimate(1.0, 0.5, 1.5), 0.2).verdict
+        'open'
+        """
+        if self.p < LEVEL and (self.estimate.low > 0 or self.estimate.high < 0):
+            return "surely above" if self.estimate.low > 0 else "surely below"
+        return "open"
 
     @property
     def p_text(self) -> str:

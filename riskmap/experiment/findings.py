@@ -193,9 +193,9 @@ class Findings:
         patients = sorted({part["patient"].nunique() for part in rows.values()})
         draws, seeds = (min(part[name].nunique() for part in rows.values()) for name in ("draw", "seed"))
         repeated = f"{draws} draws of target patients, each with {seeds} first weight{'s' if seeds > 1 else ''}"
-        empty = int((self.frame.drop_duplicates(["cohort", "target", "patient"])["empty"] > 0).sum())
+        empty = sum(int((part.drop_duplicates("patient")["empty"] > 0).sum()) for part in rows.values())
         return (
-            f"{' or '.join(map(str, patients))} test patients a pair ({empty} with an empty label), {repeated}, "
+            f"{' or '.join(map(str, patients))} test patients a pair ({empty} in all with an empty label), {repeated}, "
             f"{self.plan.main_shots} target training patients; {self.kind} patients"
         )
 

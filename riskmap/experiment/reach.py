@@ -1,6 +1,7 @@
-"""What the experiments were hoped to reach, written down before they ran, and whether they did.
+"""What the experiments were hoped to reach, and whether they did.
 
-Pages show a reach that failed as plainly as one that came true.
+The hopes were stated before a result was read. Pages show one that failed as plainly as one that came true. These are
+described with intervals and no test: they ask about pairs and cases that the results pick.
 """
 
 from collections.abc import Iterator
@@ -71,22 +72,25 @@ def _transfer(both: tuple[Findings, Findings]) -> str:
 def _repair(hurt: list[Hurt]) -> str:
     wanted = f"Where transfer hurts, a map repairs {REPAIR_TUMOUR} points on tumours, {REPAIR_INFANT} on infants"
     if not hurt:
-        return f"{wanted}: there is no such pair and no such case."
-    texts = []
+        return f"{wanted}: **not to be judged**, there is no such pair and no such case."
+    texts, reached = [], 0
     for each in hurt:
         gains = {short_title(arm): each.above(arm, each.block.plain) for arm in each.block.maps}
-        held = _held(any(gain.mean >= each.wanted for gain in gains.values()))
-        texts.append(f"{each.title} {held} ({', '.join(f'{name} {points(gain)}' for name, gain in gains.items())})")
-    return f"{wanted}: {'; '.join(texts)}."
+        reached += any(gain.mean >= each.wanted and gain.low > 0 for gain in gains.values())
+        texts.append(f"{each.title}: {', '.join(f'{name} {points(gain)}' for name, gain in gains.items())}")
+    return f"{wanted}: {_held(reached == len(hurt))}, in {reached} of {len(hurt)} ({'; '.join(texts)})."
 
 
 def _places(hurt: list[Hurt]) -> str:
-    over = [[each.above(arm, arm + TWIN_SUFFIX) for arm in each.block.maps] for each in hurt]
-    reached = sum(any(one.mean >= OVER_TWIN and one.low > 0 for one in maps) for maps in over)
-    return (
-        f"A map above its own shuffled twin by {OVER_TWIN:g} point, with the whole interval above 0, on half of them: "
-        f"{_held(2 * reached >= len(over) > 0)}, on {reached} of {len(over)}."
-    )
+    wanted = f"Where transfer hurts, a map lies {OVER_TWIN:g} point above its own shuffled twin in half of the cases"
+    if not hurt:
+        return f"{wanted}: **not to be judged**, there is no such pair and no such case."
+    texts, reached = [], 0
+    for each in hurt:
+        over = {short_title(arm): each.above(arm, arm + TWIN_SUFFIX) for arm in each.block.maps}
+        reached += any(one.mean >= OVER_TWIN and one.low > 0 for one in over.values())
+        texts.append(f"{each.title}: {', '.join(f'{name} {points(one)}' for name, one in over.items())}")
+    return f"{wanted}: {_held(2 * reached >= len(hurt))}, in {reached} of {len(hurt)} ({'; '.join(texts)})."
 
 
 def _never_worse(both: tuple[Findings, Findings]) -> str:
@@ -97,8 +101,8 @@ def _never_worse(both: tuple[Findings, Findings]) -> str:
         worst.append(min(gains, key=lambda gain: gain.mean))
     return (
         f"With {both[0].plan.hard_cases[0].title}, something that is never below scratch at the cost of two runs: "
-        f"choosing by halving lies {points(worst[0])} (simulated) and {points(worst[1])} (real) over scratch on "
-        f"its worst pair, {_held(all(each.mean >= 0 for each in worst))}."
+        f"{_held(all(each.mean >= 0 for each in worst))}, choosing among four arms by halving differs from scratch by "
+        f"{points(worst[0])} (simulated) and {points(worst[1])} (real) on its worst pair."
     )
 
 

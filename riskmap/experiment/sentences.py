@@ -1,24 +1,26 @@
 """What the two experiments found, in sentences that are made from their records: page 5 and the README show them.
 
-A sentence says "above" or "below" only where the whole interval is; else it says that the question stays open. Which
-arms are spoken of was fixed by the plans: none is picked for its result.
+Which arms are spoken of was fixed by the plans: none is picked for its result. "Surely above" and "surely below" say
+that the whole interval and the adjusted p of the family agree (:mod:`riskmap.experiment.families`); else a difference
+is "open". What no family holds is described by its interval and called neither.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
+import pandas as pd
 
+from riskmap.experiment import families
 from riskmap.experiment.count_harm import CHURN
+from riskmap.experiment.families import Tested
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.plan import Block
 from riskmap.experiment.reach import reach
 from riskmap.experiment.shown import ShownList, estimate_text, markdown_table, numbered
 from riskmap.experiment.tables import arm_table, harm_over_pairs, points, short_title
 from riskmap.measure.statistics import Estimate, patient_mean
-from riskmap.training.arm import TWIN_SUFFIX
 
-_PAPER, _SELECTION = "risk_map_paper", "select"
-_BORDER, _ERROR = "distance to the boundary", "source cross-entropy"
+_SLOW_BODY = "discriminative_rate"
+_SELECTION = "select"
 
 
 class Sentences:
@@ -39,10 +41,10 @@ class Sentences:
 
     def rules(self) -> ShownList:
         """Return "What to do on Monday", four rules."""
-        return numbered([self._rule_body(), self._rule_choice(), self._rule_balance(), self._rule_twin()])
+        return numbered([self._rule_start(), self._rule_body(), self._rule_loss(), self._rule_places()])
 
     def reach(self) -> ShownList:
-        """Return what was hoped for before the experiments ran, and whether it was reached."""
+        """Return what was hoped for, and whether it was reached."""
         return reach(self.simulated, self.real)
 
     def section(self) -> str:
@@ -57,139 +59,167 @@ class Sentences:
     def _both(self) -> tuple[Findings, Findings]:
         return self.simulated, self.real
 
-    def _each(self, estimate: Callable[[Findings], Estimate]) -> str:
-        """Return an estimate of both experiments as text."""
-        simulated, real = (points(estimate(found)) for found in self._both)
-        return f"{simulated} (simulated) and {real} (real)"
+    def _over_pairs(self, better: str, worse: str) -> list[Estimate]:
+        return [found.over_pairs(found.plan.pairs, better, worse) for found in self._both]
 
     def _transfer(self) -> str:
-        gaps = [list(found.gaps.values()) for found in self._both]
-        helped = " and ".join(f"{sum(gap.high < 0 for gap in each)} of {len(each)}" for each in gaps)
-        hurt = " and ".join(f"{sum(gap.low > 0 for gap in each)}" for each in gaps)
-        over = self._each(lambda found: found.over_pairs(found.plan.pairs, "fine_tune", "scratch"))
+        tested = [families.transfer(found).values() for found in self._both]
+        # a gap above 0 is harm
+        counts = [
+            f"surely above it on {sum(each.verdict == 'surely below' for each in pairs)} of {len(pairs)} pairs and "
+            f"surely below on {sum(each.verdict == 'surely above' for each in pairs)} ({found.kind})"
+            for found, pairs in zip(self._both, tested, strict=True)
+        ]
         return (
-            f"**With good habits, fine-tuning lies {over} Dice points over scratch**, with the whole interval above 0 "
-            f"on {helped} pairs and below 0 on {hurt}."
+            "**With good habits** fine-tuning differs from scratch by "
+            f"{_two(self._over_pairs('fine_tune', 'scratch'))} Dice points; it lies {', '.join(counts)}."
         )
 
     def _cases(self) -> str:
         texts, hurting = [], []
-        for simulated, real in zip(*(found.plan.hard_cases for found in self._both), strict=True):
-            over = [found.over_scratch(block) for found, block in zip(self._both, (simulated, real), strict=True)]
-            texts.append(f"{points(over[0])} and {points(over[1])} with {simulated.title}")
-            where = [name for name, each in zip(("simulated", "real"), over, strict=True) if each.high < 0]
-            if where:
-                hurting.append(f"{simulated.title} ({', '.join(where)})")
-        claim = "**Bad habits make the harm**" if hurting else "**Not even bad habits surely hurt**"
-        hurt = f" It hurts, with the whole interval, with {_listed(hurting)}." if hurting else ""
-        return f"{claim}: transfer lies over scratch by {'; '.join(texts)} (simulated and real).{hurt}"
+        tested = [families.hard_cases(found) for found in self._both]
+        for of_both in zip(*(found.plan.hard_cases for found in self._both), strict=True):
+            over = [found.over_scratch(block) for found, block in zip(self._both, of_both, strict=True)]
+            texts.append(f"{points(over[0])} and {points(over[1])} with {of_both[0].title}")
+            for found, each, block in zip(self._both, tested, of_both, strict=True):
+                if each[block.title, "scratch", block.plain].verdict == "surely above":
+                    hurting.append(f"{_short(block)} ({found.kind})")
+        hurt = f"surely below it with {_listed(hurting)}" if hurting else "surely below it in none of the cases"
+        return (
+            f"**Where it was made hard**, transfer differs from scratch by {'; '.join(texts)} (simulated and real); it "
+            f"lies {hurt}."
+        )
 
     def _harm(self) -> str:
-        shares = [harm_over_pairs(found, "fine_tune") for found in self._both]
-        kinds = [
-            f"{estimate_text(each['missed'], 100, 1, signed=True)} % missed and "
-            f"{estimate_text(each['false alarms'], 100, 1, signed=True)} % false alarms"
-            for each in shares
-        ]
-        ranks = [
-            f"{_auroc(found, 'hardness'):.2f} (nearness to the label's border {_auroc(found, _BORDER):.2f}, the "
-            f"source's error {_auroc(found, _ERROR):.2f}; for mere churn {_auroc(found, 'hardness', CHURN):.2f})"
-            for found in self._both
-        ]
+        kinds, ranks = [], []
+        for found in self._both:
+            shares = harm_over_pairs(found, "fine_tune")
+            kinds.append(", ".join(f"{kind} {_percent(share)}" for kind, share in shares.items()) + f" ({found.kind})")
+            ranks.append(
+                f"{_auroc(found, 'hardness'):.2f} ({found.kind}; the source's cross-entropy "
+                f"{_auroc(found, 'source cross-entropy'):.2f}, and the hardness for mere churn "
+                f"{_auroc(found, 'hardness', CHURN):.2f})"
+            )
         return (
-            f"**Beyond the churn of a second run, fine-tuning turns wrong** {kinds[0]} of the region (simulated), and "
-            f"{kinds[1]} (real); the hardness ranks these pixels with an AUROC of {' and '.join(ranks)}."
+            "**Beyond the churn** of a second run from scratch, fine-tuning changes these shares of the region, in per "
+            f"cent: {'; '.join(kinds)}. The hardness ranks harmed pixels with an AUROC of {' and '.join(ranks)}."
         )
 
     def _maps(self) -> str:
-        parts = self._by_map(lambda found, arm: found.over_pairs(found.plan.pairs, arm, "fine_tune"))
-        return f"**Over plain fine-tuning the maps gain**, simulated and real: {parts}."
+        return (
+            f"**Against plain fine-tuning** the maps differ by, simulated and real: {self._by_map(families.remedies)}."
+        )
 
     def _places(self) -> str:
-        parts = self._by_map(lambda found, arm: found.over_pairs(found.plan.pairs, arm, arm + TWIN_SUFFIX))
-        return f"**Over its own shuffled twin**, the test of whether it is the map, each gains: {parts}."
+        parts = self._by_map(families.places)
+        return f"**Against its own shuffled twin**, the test of whether it is the map, each differs by: {parts}."
 
-    def _by_map(self, estimate: Callable[[Findings, str], Estimate]) -> str:
+    def _by_map(self, family: Callable[[Findings], Mapping[str, Tested]]) -> str:
+        both = [family(found) for found in self._both]
         texts = []
         for arm in self.simulated.plan.maps:
-            both = [estimate(found, arm) for found in self._both]
-            texts.append(f"{short_title(arm)} {points(both[0])} and {points(both[1])}, {_verdicts(both)}")
+            of_arm = [each[arm] for each in both]
+            numbers = " and ".join(points(each.estimate) for each in of_arm)
+            texts.append(f"{short_title(arm)} {numbers}, {_verdicts(of_arm)}")
         return "; ".join(texts)
 
     def _choice(self) -> str:
-        over_scratch = self._each(lambda found: found.over_pairs(found.plan.pairs, _SELECTION, "scratch"))
-        over_tuned = self._each(lambda found: found.over_pairs(found.plan.pairs, _SELECTION, "fine_tune"))
+        both = [families.selections(found) for found in self._both]
+        of_scratch, of_tuned = ([each[_SELECTION, other] for each in both] for other in ("scratch", "fine_tune"))
         worst = " and ".join(points(_worst(found, _SELECTION)) for found in self._both)
         return (
-            "**Choosing the best of scratch, fine-tuning, class balance and reconstruction on validation patients** "
-            f"lies {over_scratch} over scratch, on the worst pair {worst}, and {over_tuned} over fine-tuning, for four "
-            "runs."
+            "**Choosing the best of scratch, fine-tuning, class balance and reconstruction on validation patients**, "
+            f"for four runs, differs from scratch by {_two([each.estimate for each in of_scratch])}, "
+            f"{_verdicts(of_scratch)} (on the worst pair {worst}), and from fine-tuning by "
+            f"{_two([each.estimate for each in of_tuned])}, {_verdicts(of_tuned)}."
+        )
+
+    def _rule_start(self) -> str:
+        tested = [each for found in self._both for each in families.transfer(found).values()]
+        hurt, helped = (sum(each.verdict == word for each in tested) for word in ("surely above", "surely below"))
+        if hurt and not helped:
+            advice = "**Start from scratch.**"
+        elif hurt:
+            advice = "**Train one from the source and one from scratch, and choose on validation patients.**"
+        elif helped:
+            advice = "**Start from the source.**"
+        else:
+            advice = "**Start where you like: the records do not decide.**"
+        worst = [points(_worst(found, "fine_tune")) for found in self._both]
+        return (
+            f"{advice} On {helped} of {len(tested)} pairs that surely helped and on {hurt} it surely hurt; on the "
+            f"worst pair it differs from scratch by {worst[0]} (simulated) and {worst[1]} (real)."
         )
 
     def _rule_body(self) -> str:
-        slow = [next(block for block in found.plan.hard_cases if _is_slow(block)) for found in self._both]
-        costs = [
-            found.over_pairs(block.pairs, "fine_tune", block.plain, block.case)
-            for found, block in zip(self._both, slow, strict=True)
-        ]
-        claim = (
-            "**Training the body at a tenth of the rate does no harm here**"
-            if all(cost.high < 0 for cost in costs)
-            else "**Train the whole network at the full rate**, with the new head at zero, on patches around the label"
-        )
-        return (
-            f"{claim}: over a body at a tenth of the rate the full rate gains {points(costs[0])} (simulated) and "
-            f"{points(costs[1])} (real), {_verdicts(costs)}."
-        )
+        costs = []
+        for found in self._both:
+            (block,) = [block for block in found.plan.hard_cases if block.plain == _SLOW_BODY]
+            costs.append(found.over_pairs(block.pairs, "fine_tune", block.plain, block.case))
+        advice = {
+            "above": "**Train the body at the full rate.**",
+            "below": "**Train the body at a tenth of the rate.**",
+            "open": "**Try both rates for the body: the records do not decide.**",
+        }[_side(costs)]
+        return f"{advice} Against a tenth of the rate the full one differs by {_two(costs)}."
 
-    def _rule_choice(self) -> str:
-        gains = [found.over_pairs(found.plan.pairs, _SELECTION, "fine_tune") for found in self._both]
-        lost = [points(_worst(found, "fine_tune")) for found in self._both]
-        chosen = [points(_worst(found, _SELECTION)) for found in self._both]
+    def _rule_loss(self) -> str:
+        both = [families.remedies(found) for found in self._both]
+        verdicts = {arm: {each[arm].verdict for each in both} for arm in both[0]}
+        helping = [arm for arm, words in verdicts.items() if "surely above" in words and "surely below" not in words]
+        hurting = [arm for arm, words in verdicts.items() if "surely below" in words and "surely above" not in words]
         advice = (
-            "**Train one from scratch beside it and choose on validation patients.** "
-            if any(gain.low > 0 for gain in gains) or not any(gain.high < 0 for gain in gains)
-            else "**Take fine-tuning unless validation patients say otherwise.** "
+            f"**Try {_listed([short_title(arm) for arm in helping])}**, surely above plain fine-tuning somewhere and "
+            "surely below it nowhere."
+            if helping
+            else "**Leave the loss and the sampling as they are.** None of class balance and the maps is surely above "
+            "plain fine-tuning, unless it is surely below it elsewhere."
+        )
+        lost = f" Surely below it: {_listed([short_title(arm) for arm in hurting])}." if hurting else ""
+        balance = _two([each["class_balanced"].estimate for each in both])
+        return f"{advice}{lost} Class balance, which needs no source, differs from it by {balance}."
+
+    def _rule_places(self) -> str:
+        both = [families.places(found) for found in self._both]
+        helping = [arm for arm in both[0] if any(each[arm].verdict == "surely above" for each in both)]
+        own, twin = (_two(self._over_pairs(arm, "fine_tune")) for arm in ("risk_map_paper", "risk_map_paper_shuffled"))
+        claim = (
+            f"Here {_listed([short_title(arm) for arm in helping])} is surely above it."
+            if helping
+            else "Here none is surely above it."
         )
         return (
-            f"{advice}On its worst pair fine-tuning lies {lost[0]} (simulated) and {lost[1]} (real) over scratch, the "
-            f"chosen run {chosen[0]} and {chosen[1]}."
-        )
-
-    def _rule_balance(self) -> str:
-        gains = [found.over_pairs(found.plan.pairs, _PAPER, "class_balanced") for found in self._both]
-        if all(gain.low > 0 for gain in gains):
-            advice = "**Prefer the reconstruction to class balance.**"
-        elif all(gain.high < 0 for gain in gains):
-            advice = "**Prefer class balance to the reconstruction.**"
-        else:
-            advice = "**Try class balance before any map: it needs no source.**"
-        return (
-            f"{advice} The reconstruction lies {points(gains[0])} (simulated) and {points(gains[1])} (real) over it, "
-            f"{_verdicts(gains)}."
-        )
-
-    def _rule_twin(self) -> str:
-        own = self._each(lambda found: found.over_pairs(found.plan.pairs, _PAPER, "fine_tune"))
-        twin = self._each(lambda found: found.over_pairs(found.plan.pairs, _PAPER + TWIN_SUFFIX, "fine_tune"))
-        return (
-            "**Believe no map without its shuffled twin.** Over fine-tuning the reconstruction gains "
-            f"{own}, and the same weights at shuffled places {twin}."
+            f"**Train every map beside its shuffled twin before you believe it.** {claim} The reconstruction differs "
+            f"from fine-tuning by {own}, its twin by {twin}."
         )
 
 
-def _verdicts(estimates: Sequence[Estimate]) -> str:
-    """Return what both intervals show, as "surely" only where the whole interval is on one side of 0."""
-    words = ["above 0" if each.low > 0 else "below 0" if each.high < 0 else "open" for each in estimates]
-    return f"both {words[0]}" if words[0] == words[1] else f"{words[0]} and {words[1]}"
+def _two(estimates: Sequence[Estimate]) -> str:
+    return f"{points(estimates[0])} (simulated) and {points(estimates[1])} (real)"
+
+
+def _percent(estimate: Estimate) -> str:
+    return estimate_text(estimate, 100, 1, signed=True)
+
+
+def _verdicts(tested: Sequence[Tested]) -> str:
+    words = [each.verdict for each in tested]
+    return f"both {words[0]}" if words[0] == words[1] else " and ".join(words)
+
+
+def _side(estimates: Sequence[Estimate]) -> str:
+    """Return on which side of 0 some interval lies as a whole, if none lies on the other; else "open"."""
+    above, below = any(each.low > 0 for each in estimates), any(each.high < 0 for each in estimates)
+    return "open" if above == below else "above" if above else "below"
+
+
+def _short(block: Block) -> str:
+    return block.title.partition(" (")[0]
 
 
 def _listed(names: Sequence[str]) -> str:
-    return "; with ".join(names)
-
-
-def _is_slow(block: Block) -> bool:
-    return block.plain == "discriminative_rate"
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _worst(found: Findings, arm: str) -> Estimate:
@@ -199,6 +229,6 @@ def _worst(found: Findings, arm: str) -> Estimate:
 
 
 def _auroc(found: Findings, score: str, event: str = "fine_tune") -> float:
-    """Return the mean over pairs of a score's AUROC for an event."""
-    values = [found.pointing(pair, event).set_index("score")["auroc"].get(score, np.nan) for pair in found.plan.pairs]
-    return float(np.nanmean(values))
+    """Return the mean over pairs of a score's AUROC for an event; pairs without the score take no part."""
+    tables = [found.pointing(pair, event).set_index("score")["auroc"] for pair in found.plan.pairs]
+    return float(pd.concat(tables, axis=1).loc[score].mean())

@@ -20,9 +20,9 @@ _SHORT = {
     "risk_map_focused": "1 + 20 r",
     "risk_map_focused_sampled": "sampler 1 + 20 r",
     "beside_source": "fresh, beside the source",
-    "discriminative_rate": "fine-tuning",
-    "class_balanced_slow_body": "class-balanced",
-    "risk_map_paper_slow_body": "reconstruction",
+    "discriminative_rate": "slow body",
+    "class_balanced_slow_body": "slow body, class-balanced",
+    "risk_map_paper_slow_body": "slow body, reconstruction",
 }
 
 
@@ -36,7 +36,7 @@ def shown(table: pd.DataFrame, empty: str = "") -> ShownTable:
     return ShownTable(table, empty)
 
 
-def folded(title: str, table: pd.DataFrame, empty: str = "") -> FoldedTable:
+def folded(title: str, table: pd.DataFrame, empty: str = "Nothing of this was run.") -> FoldedTable:
     """Return a table that a page shows folded, below its title."""
     return FoldedTable(table, empty, title)
 
@@ -118,6 +118,7 @@ def selection_table(found: Findings) -> pd.DataFrame:
         rows.append(
             {
                 "chosen": selection.title,
+                "pairs": len(pairs),
                 "costs": f"{selection.runs:g} runs" + ("" if selection.leaves_out else ", validation"),
                 "over scratch": f"{points(over['scratch'].estimate)}, p {over['scratch'].p_text}",
                 "over fine-tuning": f"{points(over['fine_tune'].estimate)}, p {over['fine_tune'].p_text}",
@@ -226,8 +227,8 @@ def harm_over_pairs(found: Findings, arm: str) -> dict[str, Estimate]:
 
 def kinds_beyond_churn(found: Findings, pair: Pair, arm: str) -> pd.DataFrame:
     """Return each patient's shares of the region beyond the churn, [patient, kind], see ``riskmap.measure.harm``."""
-    changes = at_pair(found.harm["changes"], pair).set_index(["arm", "patient"])[list(KINDS)]
-    return (changes.loc[arm] - changes.loc[CHURN]).dropna()
+    changes = at_pair(found.harm["changes"], pair)
+    return changes.loc[changes["arm"] == arm].set_index("patient")[list(KINDS)].dropna()
 
 
 def band_table(found: Findings, pair: Pair) -> pd.DataFrame:

@@ -80,30 +80,6 @@ def compare_patients(
     return {name: compare_pixels(truth[name], scratch[name], transferred[name]) for name in truth}
 
 
-def shares_by_kind(change: PixelTransfer, truth: np.ndarray) -> dict[str, float]:
-    """Split harm and repair by what the pixel is: foreground that is missed or found, background alarmed or cleared.
-
-    Args:
-        change: what transfer changed in one image.
-        truth: class indices, shaped like the masks of ``change``.
-
-    Returns:
-        Shares of the region by the names of ``KINDS``, NaN where the region is empty. "missed" and "false alarms" are
-        parts of the harm, "found" and "cleared" of the repair.
-
-    Raises:
-        ValueError: truth has another shape.
-
-    >>> y, s, t = np.array([0, 1, 1, 0]), np.array([0, 1, 0, 1]), np.array([1, 0, 1, 0])
-    >>> shares_by_kind(compare_pixels(y, s, t, margin=1), y)
-    {'missed': 0.25, 'false alarms': 0.25, 'found': 0.25, 'cleared': 0.25}
-    """
-    _check_truth(change, truth)
-    foreground, total = truth > 0, change.region.sum()
-    parts = [mask & kind for mask in (change.harmed, change.repaired) for kind in (foreground, ~foreground)]
-    return {name: _share(part.sum(), total) for name, part in zip(KINDS, parts, strict=True)}
-
-
 def mean_fractions(changes: Mapping[str, PixelTransfer]) -> dict[str, float]:
     """Return the harmed and the repaired share of the region, averaged over ``patients``.
 
@@ -185,27 +161,47 @@ def fractions_by_distance(
     return pd.DataFrame({"band": names, "pixels": pixels, **{name: n / pixels for name, n in counts.items()}})
 
 
-def excess_harm(changes: Mapping[str, PixelTransfer], churn: Mapping[str, PixelTransfer]) -> dict[str, float]:
-    """Return, per patient, the harm of transfer beyond that of a second training from scratch with another seed.
+def beyond_churn(
+    changes: Mapping[str, PixelTransfer], churn: Mapping[str, PixelTransfer], truth: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, float]]:
+    """Return, per patient and kind, what transfer changed beyond a second training from scratch with other weights.
 
-    ``(#harmed(transfer) - #harmed(churn)) / #region``: only this excess is caused by transfer. The region is that of
-    both comparisons joined, since shares of two regions cannot be subtracted; no pixel outside its own is harmed. A
-    patient whose joined region is empty has NaN.
+    ``(#kind(transfer) - #kind(churn)) / #region``: only this excess is caused by transfer. Of the harm, "missed" is
+    foreground and "false alarms" background; of the repair, "found" is foreground and "cleared" background. The region
+    is that of both comparisons joined, since shares of two regions cannot be subtracted; no pixel outside its own is
+    changed. A patient whose joined region is empty has NaN.
 
     Args:
         changes: scratch against transfer, by patient.
         churn: the same scratch against another scratch, by patient: :func:`compare_patients` of these two.
+        truth: class indices, shaped like the masks of the changes.
+
+    Returns:
+        {patient: shares by the names of ``KINDS``}.
 
     Raises:
-        ValueError: the patients differ.
+        ValueError: the patients differ, or a truth has another shape.
+
+    >>> y, s = np.array([0, 1, 1, 0]), np.array([0, 1, 0, 1])
+    >>> transfer, again = (compare_pixels(y, s, t, margin=1) for t in (np.array([1, 0, 1, 0]), np.array([0, 1, 0, 0])))
+    >>> beyond_churn({"a": transfer}, {"a": again}, {"a": y})["a"]
+    {'missed': 0.25, 'false alarms': 0.25, 'found': 0.25, 'cleared': 0.0}
     """
-    if changes.keys() != churn.keys():
+    if not changes.keys() == churn.keys() <= truth.keys():
         raise ValueError(f"changes and churn must hold the same patients, got {sorted(changes)} and {sorted(churn)}")
     excess = {}
     for name, change in changes.items():
-        region = change.region | churn[name].region
-        excess[name] = _share(int(change.harmed.sum()) - int(churn[name].harmed.sum()), int(region.sum()))
+        region = int((change.region | churn[name].region).sum())
+        counts = zip(_counts(change, truth[name]), _counts(churn[name], truth[name]), strict=True)
+        excess[name] = {kind: _share(of - by, region) for kind, (of, by) in zip(KINDS, counts, strict=True)}
     return excess
+
+
+def _counts(change: PixelTransfer, truth: np.ndarray) -> list[int]:
+    """Return the number of pixels of each of ``KINDS``."""
+    _check_truth(change, truth)
+    foreground = truth > 0
+    return [int((mask & kind).sum()) for mask in (change.harmed, change.repaired) for kind in (foreground, ~foreground)]
 
 
 def _share(count: int, total: int) -> float:

@@ -72,7 +72,7 @@ SeedNumber = Annotated[int, Field(ge=0, le=2**32 - 1)]
 ShotNumber = Annotated[int, Field(ge=1)]
 SourceCohort = Annotated[str, _knob("where the source network is trained; empty: the same cohort")]
 OwnFolder = Annotated[
-    str, _knob("your folder of patients, in the form that the page names; empty: none", reads="folder")
+    str, _knob("your folder of patients, in the form the page names; empty: none of your own", reads="folder")
 ]  # fmt: skip
 ScanFolder = Annotated[str, _knob("a real patient to look at, if there", reads="folder")]
 Length = Annotated[float, Field(gt=0)]

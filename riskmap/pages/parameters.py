@@ -305,6 +305,20 @@ class RealPatients(Repeated, FromSource):
 
         return Markdown(f"No `folder` was given, so nothing is trained here. Prepare the data: `{PREPARE_REAL}`.")
 
+    def runs_needed(self) -> "list[Wanted]":
+        """Return the runs of the comparison; without a folder nothing is trained."""
+        from riskmap.pages.comparison import Comparison  # loads torch
+
+        cohort = self._cohort()
+        if cohort is None:
+            return []
+        given: dict[str, Any] = {"seeds": self.seeds, "setting": self.setting, "out_dir": self.out_dir}
+        return Comparison(cohort, self.source, self.target, self.arms, shots=self.shots, **given).wanted
+
+    def writes(self) -> dict[str, Path]:
+        """Return where the runs are kept, if there are any."""
+        return super().writes() if self.folder else {}
+
     def input_digests(self) -> dict[str, str]:
         """Name also the records of both experiments, and the reader's patients."""
         cohort = self._cohort()

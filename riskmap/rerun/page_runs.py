@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from riskmap.pages.kinds import WithSource
+from riskmap.pages.kinds import FromSource
 from riskmap.pages.page import Parameters
 from riskmap.project.paths import resolve
 from riskmap.project.workers import end_workers
@@ -22,7 +22,7 @@ def needed_by(pages: Mapping[str, Parameters]) -> dict[Path, list[tuple[str, Wan
     needed: dict[Path, list[tuple[str, Wanted]]] = {}
     for name, page in pages.items():
         # others train nothing
-        if isinstance(page, WithSource) and (wanted := page.runs_needed()):
+        if isinstance(page, FromSource) and (wanted := page.runs_needed()):
             needed.setdefault(resolve(page.out_dir), []).extend((name, run) for run in prerequisites(wanted) + wanted)
     return needed
 

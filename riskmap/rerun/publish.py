@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Regenerate the README's figure and table from ``results/``; with --publish, collect new records there first."""
     parser = argparse.ArgumentParser(prog="python -m riskmap publish", description=main.__doc__)
     parser.add_argument("--publish", metavar="OUT_DIR", help="collect the records of pages 3 and 4 from these runs")
-    parser.add_argument("--seeds", type=positive, default=5, help="seeds of page 3 that are collected")
+    parser.add_argument("--seeds", type=positive, default=2, help="seeds of page 3 that are collected")
     parser.add_argument("--time", metavar="FILE", help=f"collect how long the tutorial took: build/{RECORD_NAME}")
     options = parser.parse_args(arguments)
 
