@@ -173,8 +173,8 @@ def test_hardness_is_drawn_beside_an_arm_that_is_there(made, compare):
     assert titles(made.draw_harm_and_hardness("fine_tune")) == ["Fine-tuning", "churn: scratch, seed 1", "hardness"]
     plain = compare("scratch", "fine_tune").draw_harm_and_hardness()
     assert titles(plain) == ["Fine-tuning", "churn: scratch, seed 1", "hardness"]
-    focused = compare("scratch", "fine_tune", "class_balanced", "risk_map_focused").draw_harm_and_hardness()
-    assert titles(focused)[1] == "Risk map, 1 + 20 r"
+    focused = compare("scratch", "fine_tune", "class_balanced", "risk_map_focused_sampled").draw_harm_and_hardness()
+    assert titles(focused)[1] == "Sampler, 1 + 20 r"
 
 
 def test_an_own_arm_is_asked_about_its_twin(made):
