@@ -81,17 +81,17 @@ def make_records(plan: Plan, patients: int = 20, gains: Mapping[str, float] | No
 def make_harm(plan: Plan, patients: int = 20) -> dict[str, dict[str, Any]]:
     """Return the tables of changes and of pointing of a plan's pairs, with random numbers."""
     generator = np.random.default_rng(0)
-    changes, pointing = [], []
+    changes: list[dict[str, Any]] = []
+    pointing: list[dict[str, Any]] = []
     for pair in plan.pairs:
         where = {"cohort": pair.cohort, "source": pair.source, "target": pair.target}
         for patient in (f"patient {n}" for n in range(patients)):
             for arm in (*plan.harm_arms, CHURN):
-                changes.append(
-                    where | {"arm": arm, "patient": patient} | dict(zip(KINDS, generator.random(4), strict=True))
-                )
+                shares = dict(zip(KINDS, generator.random(4), strict=True))
+                changes.append({**where, "arm": arm, "patient": patient, **shares})
             for event, score in product(("fine_tune", CHURN), _SCORES):
                 numbers = dict.fromkeys(("auroc", "average_precision", "prevalence"), generator.random())
-                pointing.append(where | {"event": event, "patient": patient, "score": score} | numbers)
+                pointing.append({**where, "event": event, "patient": patient, "score": score, **numbers})
     return {name: table_to_json(pd.DataFrame(rows)) for name, rows in (("changes", changes), ("pointing", pointing))}
 
 

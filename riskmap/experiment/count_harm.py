@@ -139,7 +139,7 @@ class Seen:
             for patient, change in per_patient.items():
                 names = {"arm": arm, "patient": patient}
                 shares = {"harmed": change.harmed_fraction, "repaired": change.repaired_fraction}
-                rows.append(names | shares | excess[patient])
+                rows.append({**names, **shares, **excess[patient]})
                 by_distance = fractions_by_distance(change, self.truth[patient], self.cohort.spacing)
                 bands.append(by_distance.assign(**names))
         return {"changes": pd.DataFrame(rows), "bands": pd.concat(bands)}

@@ -87,7 +87,7 @@ def hard_cases(found: Findings) -> dict[tuple[str, str, str], Tested]:
 
 def selections(found: Findings) -> dict[tuple[str, str], Tested]:
     """Return how far each selection lies above scratch and above fine-tuning, by its name and the other (family 5)."""
-    asked = {}
+    asked: dict[tuple[str, str], Asked] = {}
     for name in possible_selections(found):
         pairs, case = asked_of(found, name)
         asked |= {(name, other): Asked(pairs, name, other, case) for other in ("scratch", "fine_tune")}
