@@ -112,5 +112,7 @@ def make_few_shot_scores(plan: Plan = SIMULATED, patients: int = 20) -> pd.DataF
     pair, arms = plan.pairs[0], plan.few_shots[0].arms
     alike = replace(plan, hard_cases=(), left_out=(), elsewhere=())
     frame = scores(make_records(alike, patients))
+    # an explorer tells runs apart by their seeds
+    frame = frame.loc[frame["draw"] == 0]
     of_pair = (frame["cohort"] == pair.cohort) & (frame["target"] == pair.target) & frame["arm"].isin(arms)
     return frame.loc[of_pair & ((frame["source"] == pair.source) | frame["source"].isna())]
