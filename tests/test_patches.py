@@ -284,11 +284,11 @@ def test_every_arm_has_a_recipe_for_volumes(tiny_cohort):
 SLICES = TrainingConfig(steps=4, patches=PatchConfig(2, 16, 4), device="cpu", precision="float32")
 KILLED = {
     "source of volumes": SOURCE,
-    "sampler of volumes": TransferSpec(SOURCE, "T1ce:TC", get_arm("risk_map_sampled"), 1, 0, SHORT),
+    "sampler of volumes": TransferSpec(SOURCE, "T1ce:TC", get_arm("risk_map_focused_sampled"), 1, 0, SHORT),
     "sampler of slices": TransferSpec(
         SourceSpec("FLAIR:WT", 0, SLICES, NetworkConfig(2, (4, 8))),
         "T1ce:TC",
-        get_arm("risk_map_sampled"),
+        get_arm("risk_map_focused_sampled"),
         1,
         0,
         SLICES,
@@ -320,7 +320,8 @@ def test_a_killed_run_ends_with_the_same_bytes(spec, tiny_cohort, tmp_path, monk
 
 
 def test_transfer_on_volumes(tiny_cohort, tmp_path):
-    specs = [TransferSpec(SOURCE, "T1ce:TC", get_arm(arm), 1, 0, SHORT) for arm in ("scratch", "risk_map_sampled")]
+    arms = map(get_arm, ("scratch", "risk_map_focused_sampled"))
+    specs = [TransferSpec(SOURCE, "T1ce:TC", arm, 1, 0, SHORT) for arm in arms]
     found = ensure_runs(specs, tiny_cohort, tmp_path, jobs=1, progress=False)
     for run in found:
         assert all(volume.shape == tiny_cohort.shape for volume in run.predictions().values())
