@@ -123,7 +123,8 @@ def test_the_pages_say_what_the_readme_says(smoke_run):
     tables_of_five = [tables.pair_table, tables.case_table, tables.harm_table, tables.arm_table, tables.selection_table]
     for make in tables_of_five:
         assert markdown_table(make(simulated)) in shown, make.__name__
-    for make in (tables.pair_table, tables.arm_table, tables.case_table, tables.harm_table):
+    tables_of_nine = [tables.pair_table, tables.arm_table, tables.case_table, tables.harm_table]
+    for make in (*tables_of_nine, tables.shots_gains, tables.elsewhere_table):
         assert markdown_table(make(real)) in shown_by(smoke_run("09")), make.__name__
     assert markdown_table(tables.arm_table(real)) in readme
 

@@ -10,7 +10,7 @@ from riskmap.explorers.results import explore_few_shot
 
 def record(arm, seed=0, steps=4, **dice):
     """Return a record with the Dice of each patient."""
-    parameters = {"task": "T1ce:TC", "arm": arm, "shots": 1, "seed": seed}
+    parameters = {"task": "T1ce:TC", "arm": arm, "shots": 1, "seed": seed, "draw": seed}
     parameters |= {"training": {"steps": steps, "learning_rate": 0.1}, "data": {"cohort": "c", "simulated": True}}
     if arm != "scratch":
         parameters["source"] = {"task": "FLAIR:WT"}

@@ -13,7 +13,7 @@ from riskmap.experiment.plans import REAL, SIMULATED
 from riskmap.experiment.reach import hurt_in
 from riskmap.experiment.sentences import Sentences
 from riskmap.experiment.shown import estimate_text
-from riskmap.experiment.tables import harm_over_pairs, points
+from riskmap.experiment.tables import harm_over_pairs, points, setbacks
 from riskmap.measure.statistics import patient_mean
 
 MAPS = ("risk_map_paper", "risk_map_centred", "risk_map_focused_sampled")
@@ -151,3 +151,10 @@ def test_the_section_of_the_readme_says_whose_patients_they_are(told):
     text = told().section()
     assert text.index("real patients") < text.index("simulated patients")
     assert "| reconstruction |" in text
+
+
+def test_a_setback_is_a_map_that_lies_below_with_its_whole_interval(told):
+    lost = setbacks(told(risk_map_paper=-0.3).real)
+    assert len(lost.loc[lost["map"] == "reconstruction"]) == 2 * 2, "below fine-tuning and scratch on both pairs"
+    won = setbacks(told(risk_map_paper=0.3).real)
+    assert "reconstruction" not in set(won["map"])

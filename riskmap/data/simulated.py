@@ -35,19 +35,14 @@ _INFANT_DEVELOPMENT_SPLIT = ("--split", "12", "3", "5", "9", "1")
 DEFAULT_COHORTS = {
     "fets2021_simulated": SimulatedCohort("simulate_fets2021", subjects=40, seed=2021, spacing=2),
     "fets2021_dev": SimulatedCohort("simulate_fets2021", 40, seed=7, spacing=2, prepare_options=_DEVELOPMENT_SPLIT),
-    "fets2021_experiment": SimulatedCohort("simulate_fets2021", subjects=40, seed=1925, spacing=2),
-    # the source network has seen one institution, the target task comes from the others
-    "fets2021_sites": SimulatedCohort(
-        "simulate_fets2021", subjects=40, seed=1926, spacing=2, prepare_options=("--source-sites", "1")
-    ),
-    # those of the experiment that is published now: their patients served no choice
+    # those of the experiment: their patients served no choice
     "fets2021_question": SimulatedCohort("simulate_fets2021", subjects=40, seed=2925, spacing=2),
+    # the source network has seen one institution, the target task comes from the others
     "fets2021_question_sites": SimulatedCohort(
         "simulate_fets2021", subjects=40, seed=2926, spacing=2, prepare_options=("--source-sites", "1")
     ),
     "fets2021_tiny": SimulatedCohort("simulate_fets2021", 8, 2021, 4, _TINY_BOX + _TINY_SPLIT, jobs=1),
     "iseg2019_simulated": SimulatedCohort("simulate_iseg2019", subjects=10, seed=2019, spacing=2),
-    "iseg2019_experiment": SimulatedCohort("simulate_iseg2019", subjects=40, seed=1927, spacing=2),
     "iseg2019_question": SimulatedCohort("simulate_iseg2019", subjects=40, seed=2927, spacing=2),
     "iseg2019_dev": SimulatedCohort(
         "simulate_iseg2019", subjects=30, seed=8, spacing=2, prepare_options=_INFANT_DEVELOPMENT_SPLIT

@@ -1,4 +1,4 @@
-"""The families of comparisons that :mod:`riskmap.experiment.plans` fixed before a test patient was scored.
+"""The families of comparisons that :mod:`riskmap.experiment.plans` fixed before a result was read.
 
 Each comparison is a mean over pairs with its interval, and Wilcoxon's p of the patients, adjusted by Holm within its
 family. What is not in a family is described with an interval and has no p.

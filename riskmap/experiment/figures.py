@@ -98,8 +98,8 @@ def draw_repairs(*experiments: Findings) -> Figure:
     return _draw_series(experiments, series, "Dice points above fine-tuning")
 
 
-def draw_twins(*experiments: Findings) -> Figure:
-    """Draw each map minus its shuffled twin on each pair, one experiment below the other."""
+def draw_twins(found: Findings) -> Figure:
+    """Draw each map minus its shuffled twin on each pair."""
 
     def series(found: Findings) -> dict[str, list[Estimate]]:
         return {
@@ -109,7 +109,7 @@ def draw_twins(*experiments: Findings) -> Figure:
             for arm in found.plan.maps
         }
 
-    return _draw_series(experiments, series, "Dice points above the map's own shuffled twin")
+    return _draw_series([found], series, "Dice points above the map's own shuffled twin")
 
 
 def draw_pointing(found: Findings, pair: Pair) -> Figure:

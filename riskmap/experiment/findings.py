@@ -165,6 +165,11 @@ class Findings:
         """Return how far the plain transferred network of a hard case lies above scratch."""
         return self.over_pairs(block.pairs, block.plain, "scratch", block.case)
 
+    def worst(self, pairs: Sequence[Pair], better: str, worse: str, case: Case = _MAIN) -> Estimate:
+        """Return the difference on the pair on which it is lowest: picked after the fact, so no test."""
+        estimates = [patient_mean(self.difference(pair, better, worse, case)) for pair in pairs]
+        return min(estimates, key=lambda each: each.mean)
+
     def pooled(self, pairs: Sequence[Pair], better: str, worse: str, case: Case = _MAIN) -> Estimate:
         """Return the mean over the patients of some pairs that share none, as of folds with one patient each."""
         return patient_mean(pd.concat([self.difference(pair, better, worse, case) for pair in pairs]))

@@ -4,14 +4,14 @@ The hopes were stated before a result was read. Pages show one that failed as pl
 described with intervals and no test: they ask about pairs and cases that the results pick.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.plan import Block, Pair
 from riskmap.experiment.shown import ShownList, numbered
 from riskmap.experiment.tables import points, short_title
-from riskmap.measure.statistics import Estimate, patient_mean
+from riskmap.measure.statistics import Estimate
 from riskmap.training.arm import TWIN_SUFFIX
 
 # Dice points
@@ -20,7 +20,7 @@ REPAIR_TUMOUR, REPAIR_INFANT, OVER_TWIN = 4.37, 1.81, 1.0
 
 @dataclass(frozen=True)
 class Hurt:
-    """A pair or a hard case in which transfer surely hurts: the interval of its gap lies above 0.
+    """A pair or a hard case in which transfer hurts: the interval of its gap lies above 0.
 
     Args:
         found: the experiment.
@@ -45,7 +45,7 @@ class Hurt:
 
 
 def hurt_in(found: Findings) -> Iterator[Hurt]:
-    """Yield the pairs and hard cases of an experiment in which transfer surely hurts."""
+    """Yield the pairs and hard cases of an experiment in which the whole interval of the gap lies above 0."""
     for pair in found.hurt:
         yield Hurt(found, f"{pair.title} ({found.kind})", (pair,), found.plan.main)
     for block in found.plan.hard_cases:
@@ -70,37 +70,50 @@ def _transfer(both: tuple[Findings, Findings]) -> str:
 
 
 def _repair(hurt: list[Hurt]) -> str:
-    wanted = f"Where transfer hurts, a map repairs {REPAIR_TUMOUR} points on tumours, {REPAIR_INFANT} on infants"
-    if not hurt:
-        return f"{wanted}: **not to be judged**, there is no such pair and no such case."
-    texts, reached = [], 0
-    for each in hurt:
-        gains = {short_title(arm): each.above(arm, each.block.plain) for arm in each.block.maps}
-        reached += any(gain.mean >= each.wanted and gain.low > 0 for gain in gains.values())
-        texts.append(f"{each.title}: {', '.join(f'{name} {points(gain)}' for name, gain in gains.items())}")
-    return f"{wanted}: {_held(reached == len(hurt))}, in {reached} of {len(hurt)} ({'; '.join(texts)})."
+    hope = f"Where transfer hurts, a map repairs {REPAIR_TUMOUR} points on tumours, {REPAIR_INFANT} on infants"
+    return _where_hurt(hope, hurt, lambda _: None, lambda each: each.wanted, share=1.0)
 
 
 def _places(hurt: list[Hurt]) -> str:
-    wanted = f"Where transfer hurts, a map lies {OVER_TWIN:g} point above its own shuffled twin in half of the cases"
+    hope = f"Where transfer hurts, a map lies {OVER_TWIN:g} point above its own shuffled twin in half of the cases"
+    return _where_hurt(hope, hurt, lambda arm: arm + TWIN_SUFFIX, lambda _: OVER_TWIN, share=0.5)
+
+
+def _where_hurt(
+    hope: str,
+    hurt: list[Hurt],
+    other_than: Callable[[str], str | None],
+    wanted: Callable[[Hurt], float],
+    share: float,
+) -> str:
+    """Return whether some map of each pair or case lies as far above another arm as hoped, its whole interval above 0.
+
+    Args:
+        hope: in words.
+        hurt: the pairs and cases.
+        other_than: from a map to the arm that it is held against; None: the plain transferred network.
+        wanted: how far above, in Dice points.
+        share: of the pairs and cases in which it was hoped for.
+    """
     if not hurt:
-        return f"{wanted}: **not to be judged**, there is no such pair and no such case."
+        return f"{hope}: **not to be judged**, there is no such pair and no such case."
     texts, reached = [], 0
     for each in hurt:
-        over = {short_title(arm): each.above(arm, arm + TWIN_SUFFIX) for arm in each.block.maps}
-        reached += any(one.mean >= OVER_TWIN and one.low > 0 for one in over.values())
-        texts.append(f"{each.title}: {', '.join(f'{name} {points(one)}' for name, one in over.items())}")
-    return f"{wanted}: {_held(2 * reached >= len(hurt))}, in {reached} of {len(hurt)} ({'; '.join(texts)})."
+        above = {arm: each.above(arm, other_than(arm) or each.block.plain) for arm in each.block.maps}
+        reached += any(one.mean >= wanted(each) and one.low > 0 for one in above.values())
+        texts.append(f"{each.title}: {', '.join(f'{short_title(arm)} {points(one)}' for arm, one in above.items())}")
+    held = _held(reached >= share * len(hurt))
+    return f"{hope}: {held}, in {reached} of {len(hurt)} ({'; '.join(texts)})."
 
 
 def _never_worse(both: tuple[Findings, Findings]) -> str:
-    worst = []
-    for found in both:
-        block = found.plan.hard_cases[0]
-        gains = [patient_mean(found.difference(pair, "select_halved", "scratch", block.case)) for pair in block.pairs]
-        worst.append(min(gains, key=lambda gain: gain.mean))
+    blocks = [found.plan.hard_cases[0] for found in both]
+    worst = [
+        found.worst(block.pairs, "select_halved", "scratch", block.case)
+        for found, block in zip(both, blocks, strict=True)
+    ]
     return (
-        f"With {both[0].plan.hard_cases[0].title}, something that is never below scratch at the cost of two runs: "
+        f"With {blocks[0].title}, something that is never below scratch at the cost of two runs: "
         f"{_held(all(each.mean >= 0 for each in worst))}, choosing among four arms by halving differs from scratch by "
         f"{points(worst[0])} (simulated) and {points(worst[1])} (real) on its worst pair."
     )

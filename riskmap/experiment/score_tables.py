@@ -53,8 +53,7 @@ def score_rows(records: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
                     "rate": parameters["training"]["learning_rate"],
                     "steps": parameters["training"]["steps"],
                     "shots": parameters["shots"],
-                    # a record that names no draw had its patients from its seed
-                    "draw": parameters.get("draw", parameters["seed"]),
+                    "draw": parameters["draw"],
                     "seed": parameters["seed"],
                     "left_out": parameters.get("left_out"),
                     "patient": patient,

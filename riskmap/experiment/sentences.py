@@ -15,9 +15,9 @@ from riskmap.experiment.families import Tested
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.plan import Block
 from riskmap.experiment.reach import reach
-from riskmap.experiment.shown import ShownList, estimate_text, markdown_table, numbered
-from riskmap.experiment.tables import arm_table, harm_over_pairs, points, short_title
-from riskmap.measure.statistics import Estimate, patient_mean
+from riskmap.experiment.shown import ShownList, markdown_table, numbered
+from riskmap.experiment.tables import arm_table, harm_over_pairs, percent, points, short_title
+from riskmap.measure.statistics import Estimate
 
 _SLOW_BODY = "discriminative_rate"
 _SELECTION = "select"
@@ -94,15 +94,16 @@ class Sentences:
         kinds, ranks = [], []
         for found in self._both:
             shares = harm_over_pairs(found, "fine_tune")
-            kinds.append(", ".join(f"{kind} {_percent(share)}" for kind, share in shares.items()) + f" ({found.kind})")
+            kinds.append(", ".join(f"{kind} {percent(share)}" for kind, share in shares.items()) + f" ({found.kind})")
             ranks.append(
                 f"{_auroc(found, 'hardness'):.2f} ({found.kind}; the source's cross-entropy "
                 f"{_auroc(found, 'source cross-entropy'):.2f}, and the hardness for mere churn "
                 f"{_auroc(found, 'hardness', CHURN):.2f})"
             )
         return (
-            "**Beyond the churn** of a second run from scratch, fine-tuning changes these shares of the region, in per "
-            f"cent: {'; '.join(kinds)}. The hardness ranks harmed pixels with an AUROC of {' and '.join(ranks)}."
+            "**Beyond the churn** of a second run from scratch, fine-tuning does harm (missed, false alarms) and "
+            f"repair (found, cleared) in these shares of the region, in per cent: {'; '.join(kinds)}. The hardness "
+            f"ranks harmed pixels with an AUROC of {' and '.join(ranks)}."
         )
 
     def _maps(self) -> str:
@@ -126,7 +127,7 @@ class Sentences:
     def _choice(self) -> str:
         both = [families.selections(found) for found in self._both]
         of_scratch, of_tuned = ([each[_SELECTION, other] for each in both] for other in ("scratch", "fine_tune"))
-        worst = " and ".join(points(_worst(found, _SELECTION)) for found in self._both)
+        worst = " and ".join(points(found.worst(found.plan.pairs, _SELECTION, "scratch")) for found in self._both)
         return (
             "**Choosing the best of scratch, fine-tuning, class balance and reconstruction on validation patients**, "
             f"for four runs, differs from scratch by {_two([each.estimate for each in of_scratch])}, "
@@ -140,15 +141,15 @@ class Sentences:
         if hurt and not helped:
             advice = "**Start from scratch.**"
         elif hurt:
-            advice = "**Train one from the source and one from scratch, and choose on validation patients.**"
+            advice = "**Train from the source and from scratch, and choose on validation patients.**"
         elif helped:
             advice = "**Start from the source.**"
         else:
             advice = "**Start where you like: the records do not decide.**"
-        worst = [points(_worst(found, "fine_tune")) for found in self._both]
+        worst = [found.worst(found.plan.pairs, "fine_tune", "scratch") for found in self._both]
         return (
-            f"{advice} On {helped} of {len(tested)} pairs that surely helped and on {hurt} it surely hurt; on the "
-            f"worst pair it differs from scratch by {worst[0]} (simulated) and {worst[1]} (real)."
+            f"{advice} Fine-tuning surely helped on {helped} of {len(tested)} pairs and surely hurt on {hurt}; on the "
+            f"worst pair it differs from scratch by {_two(worst)}."
         )
 
     def _rule_body(self) -> str:
@@ -172,8 +173,8 @@ class Sentences:
             f"**Try {_listed([short_title(arm) for arm in helping])}**, surely above plain fine-tuning somewhere and "
             "surely below it nowhere."
             if helping
-            else "**Leave the loss and the sampling as they are.** None of class balance and the maps is surely above "
-            "plain fine-tuning, unless it is surely below it elsewhere."
+            else "**Leave the loss and the sampling as they are.** Neither class balance nor a map is surely above "
+            "plain fine-tuning without being surely below it elsewhere."
         )
         lost = f" Surely below it: {_listed([short_title(arm) for arm in hurting])}." if hurting else ""
         balance = _two([each["class_balanced"].estimate for each in both])
@@ -198,10 +199,6 @@ def _two(estimates: Sequence[Estimate]) -> str:
     return f"{points(estimates[0])} (simulated) and {points(estimates[1])} (real)"
 
 
-def _percent(estimate: Estimate) -> str:
-    return estimate_text(estimate, 100, 1, signed=True)
-
-
 def _verdicts(tested: Sequence[Tested]) -> str:
     words = [each.verdict for each in tested]
     return f"both {words[0]}" if words[0] == words[1] else " and ".join(words)
@@ -220,12 +217,6 @@ def _short(block: Block) -> str:
 def _listed(names: Sequence[str]) -> str:
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _worst(found: Findings, arm: str) -> Estimate:
-    """Return how far an arm lies above scratch on the pair on which it does worst."""
-    gains = [patient_mean(found.difference(pair, arm, "scratch")) for pair in found.plan.pairs]
-    return min(gains, key=lambda gain: gain.mean)
 
 
 def _auroc(found: Findings, score: str, event: str = "fine_tune") -> float:

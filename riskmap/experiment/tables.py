@@ -46,6 +46,11 @@ def points(estimate: Estimate) -> str:
     return estimate_text(estimate, digits=1, signed=True)
 
 
+def percent(estimate: Estimate) -> str:
+    """Return a share, or a difference of two, as "+1.2 [-0.3, +2.7]" in per cent."""
+    return estimate_text(estimate, 100, 1, signed=True)
+
+
 def pair_table(found: Findings) -> pd.DataFrame:
     """Return one row per pair: both Dice, the gap with its p, and what each map gains over fine-tuning."""
     gaps = families.transfer(found)
@@ -75,9 +80,9 @@ def arm_table(found: Findings) -> pd.DataFrame:
         row = {
             "arm": short_title(arm),
             "over fine-tuning": points(gain.estimate),
-            "p": gain.p_text,
+            "p (gain)": gain.p_text,
             "over its shuffled twin": points(twin.estimate) if twin else NOTHING,
-            "p ": twin.p_text if twin else NOTHING,
+            "p (twin)": twin.p_text if twin else NOTHING,
             "over scratch": points(found.over_pairs(pairs, arm, "scratch")),
             "pairs below fine-tuning": f"{sum(mean < 0 for mean in means)} of {len(pairs)}",
         }
@@ -113,7 +118,6 @@ def selection_table(found: Findings) -> pd.DataFrame:
     for name in families.possible_selections(found):
         selection = SELECTIONS[name]
         pairs, case = families.asked_of(found, name)
-        on_pairs = [patient_mean(found.difference(pair, name, "scratch", case)) for pair in pairs]
         over = {other: tested[name, other] for other in ("scratch", "fine_tune")}
         rows.append(
             {
@@ -122,7 +126,7 @@ def selection_table(found: Findings) -> pd.DataFrame:
                 "costs": f"{selection.runs:g} runs" + ("" if selection.leaves_out else ", validation"),
                 "over scratch": f"{points(over['scratch'].estimate)}, p {over['scratch'].p_text}",
                 "over fine-tuning": f"{points(over['fine_tune'].estimate)}, p {over['fine_tune'].p_text}",
-                "worst pair, over scratch": points(min(on_pairs, key=lambda each: each.mean)),
+                "worst pair, over scratch": points(found.worst(pairs, name, "scratch", case)),
             }
         )
     return pd.DataFrame(rows)
@@ -206,10 +210,10 @@ def harm_table(found: Findings) -> pd.DataFrame:
     rows = []
     for pair in found.plan.pairs:
         table = kinds_beyond_churn(found, pair, "fine_tune")
-        shares = {kind: _share_text(patient_mean(table[kind])) if len(table) else NOTHING for kind in KINDS}
+        shares = {kind: percent(patient_mean(table[kind])) if len(table) else NOTHING for kind in KINDS}
         rows.append({"of": pair.title} | shares)
     for arm in found.plan.harm_arms:
-        shares = {kind: _share_text(estimate) for kind, estimate in harm_over_pairs(found, arm).items()}
+        shares = {kind: percent(estimate) for kind, estimate in harm_over_pairs(found, arm).items()}
         rows.append({"of": f"all pairs: {title_of(arm)}"} | shares)
     return pd.DataFrame(rows)
 
@@ -288,7 +292,3 @@ def _plain(row: pd.Series, column: str) -> str:
     if pd.isna(row[column]):
         return NOTHING
     return estimate_text(Estimate(row[column], row[f"{column}_low"], row[f"{column}_high"]), digits=2)
-
-
-def _share_text(estimate: Estimate) -> str:
-    return estimate_text(estimate, 100, 1, signed=True)
