@@ -16,8 +16,8 @@ rates* are chosen there too, one per arm; a control takes its arm's. Test patien
 between arms paired by patient; of several pairs the mean, each pair alike. Intervals are 95 %, from 10,000 bootstrap
 samples of the patients of each cohort, a patient with all its pairs. p is Wilcoxon's signed-rank test of the patients,
 each averaged over the pairs of its cohort, adjusted by Holm within the family; there patients count alike, in the mean
-pairs do. Draws are not resampled: an interval speaks of other patients of
-the same cohort, not of other draws or cohorts.
+pairs do. Draws are not resampled: an interval speaks of other patients of the same cohort, not of other draws or
+cohorts.
 
 *Families*, each for simulated and for real patients apart, at the number of patients of the main block:
 
