@@ -161,20 +161,21 @@ def titles(figure):
 
 
 def test_harm_is_drawn_of_the_arms_that_are_there(made):
-    assert titles(made.draw_harm()) == ["Fine-tuning", "churn: scratch, seed 1"]
-    assert titles(made.draw_harm(["hard_background"])) == ["hard background", "churn: scratch, seed 1"]
+    assert titles(made.draw_harm()) == ["the slice", "Fine-tuning", "churn: scratch, seed 1"]
+    assert titles(made.draw_harm(["hard_background"])) == ["the slice", "hard background", "churn: scratch, seed 1"]
     assert list(made.harm_table(["hard_background", "fine_tune"]).index[:2]) == ["hard background", "Fine-tuning"]
     assert set(made.harm()) == set(made.cohort.part("target_test"))
 
 
 def test_hardness_is_drawn_beside_an_arm_that_is_there(made, compare):
     of_own = made.draw_harm_and_hardness()
-    assert titles(of_own) == ["Fine-tuning", "hard background", "churn: scratch, seed 1", "hardness"]
-    assert titles(made.draw_harm_and_hardness("fine_tune")) == ["Fine-tuning", "churn: scratch, seed 1", "hardness"]
+    churn_and_hardness = ["churn: scratch, seed 1", "hardness, enlarged"]
+    assert titles(of_own) == ["the slice", "Fine-tuning", "hard background", *churn_and_hardness]
+    assert titles(made.draw_harm_and_hardness("fine_tune")) == ["the slice", "Fine-tuning", *churn_and_hardness]
     plain = compare("scratch", "fine_tune").draw_harm_and_hardness()
-    assert titles(plain) == ["Fine-tuning", "churn: scratch, seed 1", "hardness"]
+    assert titles(plain) == ["the slice", "Fine-tuning", *churn_and_hardness]
     focused = compare("scratch", "fine_tune", "class_balanced", "risk_map_focused_sampled").draw_harm_and_hardness()
-    assert titles(focused)[1] == "Sampler, 1 + 20 r"
+    assert titles(focused)[2] == "Sampler, 1 + 20 r"
 
 
 def test_an_own_arm_is_asked_about_its_twin(made):

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from riskmap.measure.harm import (
+    KINDS,
     beyond_churn,
     compare_patients,
     compare_pixels,
     distance_to_boundary,
     fractions_by_distance,
-    mean_fractions,
+    kinds_of,
+    mean_kinds,
     most_harmed,
 )
 from riskmap.measure.statistics import patient_mean
@@ -53,7 +55,23 @@ def test_patients_their_mean_and_the_worst_of_them():
     wrong[..., 1] = 0
     changes = compare_patients({"a": truth, "b": truth}, {"a": truth, "b": truth}, {"a": truth, "b": wrong})
     assert most_harmed(changes) == ("b", 1)
-    assert mean_fractions(changes) == {"harmed": pytest.approx(1 / 6), "repaired": 0.0, "patients": 2}
+    means = mean_kinds(changes, {"a": truth, "b": truth})
+    assert means == {"missed": pytest.approx(1 / 6), "false alarms": 0, "found": 0, "cleared": 0, "patients": 2}
+
+
+def test_kinds_split_harm_and_repair_by_the_truth():
+    truth, scratch, transferred = (np.array(each) for each in ([1, 0, 1, 0, 1], [1, 0, 0, 1, 1], [0, 1, 1, 0, 1]))
+    change = compare_pixels(truth, scratch, transferred)
+    masks = kinds_of(change.harmed, change.repaired, truth)
+    assert {kind: mask.nonzero()[0].tolist() for kind, mask in masks.items()} == {
+        "missed": [0],
+        "false alarms": [1],
+        "found": [2],
+        "cleared": [3],
+    }
+    shares = mean_kinds({"a": change}, {"a": truth})
+    assert shares["missed"] + shares["false alarms"] == pytest.approx(change.harmed_fraction)
+    assert shares["found"] + shares["cleared"] == pytest.approx(change.repaired_fraction)
 
 
 @pytest.fixture
@@ -166,14 +184,15 @@ def test_where_there_is_no_foreground_there_is_no_share(nothing):
 def test_a_patient_without_foreground_leaves_the_means_of_the_others_as_they_are(noisy, nothing):
     truth, scratch, transferred, change = noisy
     churn = compare_pixels(truth, scratch, np.roll(transferred, 1))
-    assert mean_fractions({"a": change, "empty": nothing[1]}) == mean_fractions({"a": change})
-    assert mean_fractions({"a": change})["patients"] == 1
     truths = {"a": truth, "empty": nothing[0]}
+    means = mean_kinds({"a": change}, truths)
+    assert mean_kinds({"a": change, "empty": nothing[1]}, truths) == means
+    assert means["patients"] == 1
     excess = harm_of(beyond_churn({"a": change, "empty": nothing[1]}, {"a": churn, "empty": nothing[1]}, truths))
     assert excess["a"] == harm_of(beyond_churn({"a": change}, {"a": churn}, truths))["a"] != 0.0
     assert np.isnan(excess["empty"])
-    alone = mean_fractions({"empty": nothing[1]})
-    assert np.isnan([alone["harmed"], alone["repaired"]]).all()
+    alone = mean_kinds({"empty": nothing[1]}, truths)
+    assert np.isnan([alone[kind] for kind in KINDS]).all()
     assert alone["patients"] == 0
 
 

@@ -19,6 +19,7 @@ from riskmap.figures.charts import (
 from riskmap.figures.images import (
     plot_class_contours,
     plot_contour,
+    plot_harm,
     plot_harm_row,
     plot_labels,
     plot_map,
@@ -93,13 +94,31 @@ def test_a_map_has_the_limits_and_the_unit_it_is_given(ax):
 
 
 def test_harm_marks_exactly_the_pixels_it_is_given():
-    axes = Figure().subplots(1, 2)
-    plot_harm_row(axes, IMAGE, {"one": (MASK, ~MASK), "two": (~MASK, MASK)}, MASK)
-    assert [ax.get_title() for ax in axes] == ["one", "two"]
-    harmed, repaired = axes[0].images[1:]
-    assert (~harmed.get_array().mask == MASK.T).all()
-    assert (~repaired.get_array().mask == ~MASK.T).all()
-    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["harmed", "repaired"]
+    truth = np.zeros_like(MASK)
+    truth[:4] = True
+    ax = plot_harm(Figure().subplots(), IMAGE, MASK, ~MASK, truth)
+    drawn = [~layer.get_array().mask.T for layer in ax.images[1:]]
+    for layer, expected in zip(drawn, (MASK & truth, MASK & ~truth, ~MASK & truth, ~MASK & ~truth), strict=True):
+        assert (layer == expected).all()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["missed", "false alarms", "found", "cleared"]
+    assert len(ax.lines[0].get_xdata()) == (~MASK).sum(), "what is repaired is dotted"
+
+
+def test_harm_is_enlarged_where_something_changed():
+    image = np.ones((40, 40))
+    truth, harmed, nothing = (np.zeros((40, 40), dtype=bool) for _ in range(3))
+    truth[10:14, 20:24] = True
+    harmed[16, 21] = True
+    axes = Figure().subplots(1, 3)
+    plot_harm_row(axes, image, {"one": (harmed, nothing), "two": (nothing, harmed)}, truth)
+    assert [ax.get_title() for ax in axes] == ["the slice", "one", "two"]
+    (frame,) = axes[0].patches
+    (left, right), (bottom, top) = axes[1].get_xlim(), axes[1].get_ylim()
+    assert (left, bottom) == frame.get_xy()
+    assert left < 10 < 16 < right < 30
+    assert bottom < 20 < 23 < top < 35
+    assert axes[2].get_xlim() == (left, right)
+    assert axes[0].get_xlim() == (-0.5, 39.5), "the first panel shows where"
 
 
 def test_training_curves():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from riskmap.data.cohort import Cohort, Task
-from riskmap.measure.harm import PixelTransfer, compare_patients, mean_fractions, most_harmed
+from riskmap.measure.harm import PixelTransfer, compare_patients, mean_kinds, most_harmed
 from riskmap.training.arms import title_of
 from riskmap.training.runs import Run
 
@@ -31,8 +31,8 @@ class Changes:
     by_title: dict[str, dict[str, PixelTransfer]]
 
     def table(self) -> pd.DataFrame:
-        """Return the mean harmed and repaired share of the region, and the patients counted, a row per title."""
-        table = pd.DataFrame({title: mean_fractions(changes) for title, changes in self.by_title.items()}).T
+        """Return the mean share of the region of each kind of harm and repair, and the patients counted, by title."""
+        table = pd.DataFrame({title: mean_kinds(changes, self.truth) for title, changes in self.by_title.items()}).T
         return table.astype({"patients": int})
 
     def worst(self) -> tuple[str, int]:

@@ -20,8 +20,9 @@ from riskmap.experiment.score_tables import (
 )
 from riskmap.experiment.tables import short_title
 from riskmap.figures.charts import plot_against, plot_estimates, plot_matrix, plot_patients, plot_shots
-from riskmap.figures.images import plot_harm_row
+from riskmap.figures.images import harm_legend, plot_harm_row
 from riskmap.figures.style import arm_style
+from riskmap.measure.harm import KINDS
 from riskmap.measure.statistics import Estimate, patient_mean
 from riskmap.training.arm import TWIN_SUFFIX
 
@@ -33,10 +34,10 @@ def draw_harm(changes: Changes, title: str) -> Figure:
     """
     worst, height = changes.worst()
     shown = changes.masks(worst, height)
-    figure = Figure(figsize=(4.3 * len(shown), 4.9), dpi=100, layout="constrained")
+    figure = Figure(figsize=(3.4 * (len(shown) + 1), 4.2), dpi=100, layout="constrained")
     image = changes.cohort.image(worst, changes.task.modality)[..., height]
-    axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    plot_harm_row(axes, image, shown, changes.truth[worst][..., height] > 0)
+    plot_harm_row(figure.subplots(1, len(shown) + 1), image, shown, changes.truth[worst][..., height] > 0)
+    figure.legend(*harm_legend(), loc="outside lower center", ncols=len(KINDS), frameon=False, fontsize=11)
     figure.suptitle(title)
     return figure
 

@@ -150,7 +150,7 @@ REAL = Plan(
     hard_cases=_hard_cases(_LGG_PAIRS[:2]),
     left_out=(Block(_LGG_PAIRS[:1], _LEFT_OUT, (3,), seeds=(0,), draws=_DRAWS, left_out=(0, 1, 2)),),
     elsewhere=(
-        Block(_OTHER_HOSPITAL, _FEW_REAL, (4,), seeds=(0,)),
+        Block(_OTHER_HOSPITAL, _FEW_REAL, (4,), seeds=(0,), draws=(0,)),
         Block(_HIPPOCAMPI, _FEW_REAL, (3,), seeds=(0,), draws=_DRAWS),
     ),
     rate_search=Block(

@@ -18,7 +18,7 @@ from riskmap.explorers.picture import wipe
 from riskmap.figures.charts import plot_differences, plot_matrix, plot_patients, plot_shots
 from riskmap.figures.images import busiest_slice, enlarge, plot_frame, plot_harm, plot_outlines, window_of
 from riskmap.figures.style import GREY
-from riskmap.measure.harm import PixelTransfer, compare_pixels, most_harmed
+from riskmap.measure.harm import PixelTransfer, compare_pixels, mean_kinds, most_harmed
 from riskmap.measure.statistics import Estimate, patient_mean
 from riskmap.training.arms import title_of
 from riskmap.training.runs import Run
@@ -78,7 +78,9 @@ def explore_predictions(cohort: Cohort, task: Task, runs: Mapping[str, Run]) -> 
         for ax in (middle, right):
             enlarge(ax, window)
         scores = [_mean_dice(runs[title], patient) for title in (reference, other)]
-        return _describe_change(patient, height, (reference, other), scores, change, masks)
+        return _describe_change(
+            patient, height, (reference, other), scores, change, labels(patient, task.target), masks
+        )
 
     patient, height = _first_view({s: compared(*titles[:2], s) for s in subjects}, lambda s: labels(s, task.target))
     inputs = {
@@ -208,16 +210,19 @@ def _describe_change(
     titles: tuple[str, str],
     scores: Sequence[float],
     change: PixelTransfer,
+    truth: np.ndarray,
     masks: tuple[np.ndarray, np.ndarray],
 ) -> str:
     reference, other = titles
     dice = f"Patient {patient}: Dice {scores[0]:.3f} with {reference}, {scores[1]:.3f} with {other}."
     if not change.region.any():
         return f"{dice} Neither the truth nor a prediction holds foreground."
+    shares = mean_kinds({patient: change}, {patient: truth})
     return (
         f"{dice} Around the target in the whole volume, {change.harmed_fraction:.1%} of the pixels are harmed (right "
-        f"only with {reference}) and {change.repaired_fraction:.1%} repaired (right only with {other}); in slice "
-        f"{height}, {int(masks[0].sum())} and {int(masks[1].sum())} pixels."
+        f"only with {reference}: {shares['missed']:.1%} missed, {shares['false alarms']:.1%} false alarms) and "
+        f"{change.repaired_fraction:.1%} repaired (right only with {other}: {shares['found']:.1%} found, "
+        f"{shares['cleared']:.1%} cleared); in slice {height}, {int(masks[0].sum())} and {int(masks[1].sum())} pixels."
     )
 
 

@@ -14,7 +14,13 @@ from matplotlib.colors import ListedColormap, Normalize, to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from riskmap.figures.style import CLASS_COLOURS, ORANGE, SKY, VERMILION
+from riskmap.figures.style import BLUE, CLASS_COLOURS, ORANGE, SKY, VERMILION
+from riskmap.measure.harm import KINDS, kinds_of
+
+# missed, false alarms, found, cleared
+_KIND_COLOURS = (VERMILION, ORANGE, BLUE, SKY)
+# on what is repaired, so that it is told from harm without colour as well
+_DOTS: dict[str, Any] = {"linestyle": "none", "marker": ".", "color": "black", "markersize": 1.8}
 
 
 def plot_slice(ax: Axes, image: np.ndarray, *, title: str = "", sides: bool = True) -> Axes:
@@ -145,35 +151,55 @@ def plot_harm(
     truth: np.ndarray,
     *,
     title: str = "",
-    names: tuple[str, str] = ("harmed", "repaired"),
+    legend: bool = True,
 ) -> Axes:
-    """Draw the pixels that transfer harmed (vermilion) and repaired (blue, dotted) over the slice, with the truth.
+    """Draw the pixels that transfer changed over the slice, a colour for each kind, with the truth's outline.
+
+    Harm is warm: foreground missed and false alarms. Repair is blue and dotted: foreground found, background cleared.
 
     Args:
         ax: where to draw.
         image, harmed, repaired, truth: [X, Y]; the last three are masks.
         title: above the picture.
-        names: of the two colours in the legend.
+        legend: whether the four kinds are named below the picture.
     """
     plot_slice(ax, image, title=title)
     plot_contour(ax, truth, colour="white")
-    for mask, colour in ((harmed, VERMILION), (repaired, SKY)):
+    for (kind, mask), colour in zip(kinds_of(harmed, repaired, truth).items(), _KIND_COLOURS, strict=True):
         layer = np.ma.masked_where(~mask.T, np.ones(mask.T.shape))
-        ax.imshow(layer, cmap=ListedColormap([colour]), origin="lower", interpolation="nearest", alpha=0.9)
-    # dots, so that the two are told apart without colour as well
-    dots: dict[str, Any] = {"linestyle": "none", "marker": ".", "color": "black", "markersize": 1.8}
-    ax.plot(*np.nonzero(repaired), **dots)
-    handles: list[Any] = [Patch(color=VERMILION), (Patch(color=SKY), Line2D([], [], **dots | {"markersize": 4}))]
-    ax.legend(handles, names, loc="lower center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False)
+        cmap = ListedColormap([colour])
+        ax.imshow(layer, cmap=cmap, origin="lower", interpolation="nearest", alpha=0.9, label=kind)
+    ax.plot(*np.nonzero(repaired), **_DOTS)
+    if legend:
+        handles, names = harm_legend()
+        ax.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, frameon=False, fontsize=9)
     return ax
+
+
+def harm_legend() -> tuple[list[Any], list[str]]:
+    """Return the handles and names of the four kinds, for a legend that several panels share."""
+    dot = Line2D([], [], **_DOTS | {"markersize": 4})
+    patches = [Patch(color=colour) for colour in _KIND_COLOURS]
+    return [patches[0], patches[1], (patches[2], dot), (patches[3], dot)], list(KINDS)
 
 
 def plot_harm_row(
     axes: Sequence[Axes], image: np.ndarray, changes: Mapping[str, tuple[np.ndarray, np.ndarray]], truth: np.ndarray
 ) -> list[Axes]:
-    """Draw one panel per title of ``changes``, each with its (harmed, repaired) masks [X, Y]."""
-    panels = zip(axes, changes.items(), strict=True)
-    return [plot_harm(ax, image, *masks, truth, title=title) for ax, (title, masks) in panels]
+    """Draw the slice with a frame, and enlarged in it one panel per title of ``changes``.
+
+    Args:
+        axes: one more than there are titles.
+        image, truth: [X, Y].
+        changes: title to (harmed, repaired) masks [X, Y].
+    """
+    window = window_of(np.any([truth, *(mask for masks in changes.values() for mask in masks)], axis=0))
+    whole, *enlarged = axes
+    plot_contour(plot_slice(whole, image, title="the slice"), truth, colour="white")
+    plot_frame(whole, window)
+    for ax, (title, masks) in zip(enlarged, changes.items(), strict=True):
+        enlarge(plot_harm(ax, image, *masks, truth, title=title, legend=False), window)
+    return list(axes)
 
 
 def plot_source_row(

@@ -80,17 +80,40 @@ def compare_patients(
     return {name: compare_pixels(truth[name], scratch[name], transferred[name]) for name in truth}
 
 
-def mean_fractions(changes: Mapping[str, PixelTransfer]) -> dict[str, float]:
-    """Return the harmed and the repaired share of the region, averaged over ``patients``.
+def kinds_of(harmed: np.ndarray, repaired: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what transfer changed, split by what the truth holds there, as a mask for each of ``KINDS``.
+
+    Harm is foreground that transfer *missed*, or a *false alarm* in the background; repair is foreground that it
+    *found*, or background that it *cleared* of a false alarm.
+
+    Args:
+        harmed, repaired: masks of any common shape.
+        truth: class indices of that shape.
+
+    >>> masks = kinds_of(np.array([True, True]), np.array([False, False]), np.array([1, 0]))
+    >>> {kind: mask.tolist() for kind, mask in masks.items() if mask.any()}
+    {'missed': [True, False], 'false alarms': [False, True]}
+    """
+    foreground = truth > 0
+    masks = (harmed & foreground, harmed & ~foreground, repaired & foreground, repaired & ~foreground)
+    return dict(zip(KINDS, masks, strict=True))
+
+
+def mean_kinds(changes: Mapping[str, PixelTransfer], truth: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the share of the region of each of ``KINDS``, averaged over ``patients``.
 
     Patients without a region take no part in the means; without any other the means are NaN.
+
+    Raises:
+        ValueError: a truth has another shape than the masks.
     """
-    counted = [change for change in changes.values() if change.region.any()]
-    return {
-        "harmed": _mean([change.harmed_fraction for change in counted]),
-        "repaired": _mean([change.repaired_fraction for change in counted]),
-        "patients": len(counted),
-    }
+    shares = [
+        [_share(count, int(change.region.sum())) for count in _counts(change, truth[name])]
+        for name, change in changes.items()
+        if change.region.any()
+    ]
+    means = np.mean(shares, axis=0).tolist() if shares else [float("nan")] * len(KINDS)
+    return {**dict(zip(KINDS, means, strict=True)), "patients": len(shares)}
 
 
 def most_harmed(changes: Mapping[str, PixelTransfer]) -> tuple[str, int]:
@@ -200,16 +223,11 @@ def beyond_churn(
 def _counts(change: PixelTransfer, truth: np.ndarray) -> list[int]:
     """Return the number of pixels of each of ``KINDS``."""
     _check_truth(change, truth)
-    foreground = truth > 0
-    return [int((mask & kind).sum()) for mask in (change.harmed, change.repaired) for kind in (foreground, ~foreground)]
+    return [int(mask.sum()) for mask in kinds_of(change.harmed, change.repaired, truth).values()]
 
 
 def _share(count: int, total: int) -> float:
     return float(count / total) if total else float("nan")
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else float("nan")
 
 
 def _check_truth(change: PixelTransfer, truth: np.ndarray) -> None:

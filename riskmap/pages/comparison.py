@@ -12,9 +12,9 @@ from riskmap.experiment.shown import ShownList, ShownTable, without_gaps
 from riskmap.explorers.base import Explorer
 from riskmap.explorers.results import explore_few_shot, explore_predictions
 from riskmap.figures.charts import plot_patients, plot_shots, plot_training
-from riskmap.figures.images import plot_contour, plot_harm_row, plot_map
+from riskmap.figures.images import harm_legend, plot_contour, plot_harm_row, plot_map
 from riskmap.figures.style import arm_style
-from riskmap.measure.harm import PixelTransfer
+from riskmap.measure.harm import KINDS, PixelTransfer
 from riskmap.pages.compared_runs import ComparedRuns
 from riskmap.training.arms import title_of
 from riskmap.training.views import hardness_of
@@ -134,7 +134,9 @@ class Comparison(ComparedRuns):
         return self.changes([arm]).by_title[title_of(arm)]
 
     def harm_table(self, arms: Sequence[str] = ()) -> pd.DataFrame:
-        """Return the shares of the region around the target that were harmed and repaired, with the churn below.
+        """Return which shares of the region around the target were missed, alarmed falsely, found and cleared.
+
+        The churn stands in the last row.
 
         ``arms`` as for :meth:`changes`.
         """
@@ -164,11 +166,13 @@ class Comparison(ComparedRuns):
         hardness = hardness_of(view, self.map().statistics)[..., height]
         outline = changes.truth[worst][..., height] > 0
         masks = changes.masks(worst, height)
-        figure = Figure(figsize=(4 * (len(masks) + 1), 4.8), dpi=100, layout="constrained")
-        *left, right = figure.subplots(1, len(masks) + 1)
+        figure = Figure(figsize=(3.4 * (len(masks) + 2), 4.2), dpi=100, layout="constrained")
+        *left, right = figure.subplots(1, len(masks) + 2)
         plot_harm_row(left, view.image[..., height], masks, outline)
-        plot_map(right, hardness, limits=(0, float(hardness.max())), unit="h (nats)", title="hardness")
+        plot_map(right, hardness, limits=(0, float(hardness.max())), unit="h (nats)", title="hardness, enlarged")
         plot_contour(right, outline, colour="white")
+        right.set(xlim=left[-1].get_xlim(), ylim=left[-1].get_ylim())
+        figure.legend(*harm_legend(), loc="outside lower center", ncols=len(KINDS), frameon=False, fontsize=11)
         figure.suptitle(f"{self.title}, {worst}, slice {height}: against scratch, seed {self.seeds[0]}")
         return figure
 
