@@ -457,15 +457,16 @@ def test_changes_count_the_patients_that_have_a_region():
     wrong = {**truth, "a": np.array([[[0], [1]], [[1], [1]]], dtype=np.uint8)}
     by_title = {"wrong": compare_patients(truth, truth, wrong), "right": compare_patients(truth, truth, truth)}
     changes = Changes(None, None, 0, truth, by_title)
+    nothing = {"false alarms": 0.0, "found": 0.0, "cleared": 0.0}
     assert changes.table().T.to_dict() == {
-        "wrong": {"harmed": 0.25, "repaired": 0.0, "patients": 1},
-        "right": {"harmed": 0.0, "repaired": 0.0, "patients": 1},
+        "wrong": {"missed": 0.25, **nothing, "patients": 1},
+        "right": {"missed": 0.0, **nothing, "patients": 1},
     }
     assert changes.worst() == ("a", 0)
     nobody = {"nobody": compare_patients({"empty": truth["empty"]}, truth, truth)}
     table = Changes(None, None, 0, truth, nobody).table()
     assert table["patients"].tolist() == [0]
-    assert table["harmed"].isna().all()
+    assert table["missed"].isna().all()
 
 
 def test_figures_show_every_pair_and_series(found):
