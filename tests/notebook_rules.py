@@ -66,6 +66,8 @@ def violations(path: Path) -> list[str]:
         check_bullets,
         check_questions,
         check_order,
+        check_answers,
+        check_folded,
         check_parameters,
         check_knobs,
         check_imports,
@@ -120,8 +122,8 @@ def check_questions(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
     """A learner predicts something before it runs, and answers a question after."""
     if not _find(notebook, r"\bpredict\b"):
         yield 0, "nothing to predict ('Predict')"
-    if not _find(notebook, r"\b(answer|question)\b"):
-        yield 0, "no question to answer ('Question' or 'Answer')"
+    if not _find(notebook, r"\*\*Question\b"):
+        yield 0, "no question to answer ('Question')"
 
 
 def check_order(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
@@ -135,6 +137,29 @@ def check_order(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
         shows = before is not None and (before.cell_type == "code" or _has_picture(before.source))
         if seen and not shows and not _has_picture(above):
             yield number, "'What you see' must follow a code cell or a picture"
+
+
+def check_answers(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
+    """Each "Predict" is resolved, by an "Answer." in a later cell, before the next one is asked."""
+    asked = 0
+    for number, cell in _markdown(notebook):
+        for mark in re.findall(r"\*\*(Predict|Answer)\b", cell.source):
+            if mark == "Predict" and asked:
+                yield asked, "'Predict' has no '**Answer.**' before the next one"
+            if mark == "Answer" and not asked:
+                yield number, "'**Answer.**' answers nothing"
+            asked = number if mark == "Predict" else 0
+    if asked:
+        yield asked, "'Predict' has no '**Answer.**'"
+
+
+def check_folded(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
+    """Parameters and imports are folded, in JupyterLab and on the site: they are not what a reader came for."""
+    for number, cell in _code(notebook):
+        plumbing = "parameters" in cell.metadata.get("tags", []) or any(map(_is_import, ast.walk(_parse(cell.source))))
+        folded = "hide-input" in cell.metadata.get("tags", []) and cell.metadata.get("jupyter", {}).get("source_hidden")
+        if plumbing and not folded:
+            yield number, "parameters and imports must be folded: the tag hide-input, and jupyter.source_hidden"
 
 
 def check_parameters(notebook: NotebookNode) -> Iterator[tuple[int, str]]:

@@ -1,5 +1,6 @@
 """The checker of the notebooks is itself checked: a good notebook passes, and each broken one is caught."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_rules import violations
+
+from riskmap.project.paths import PROJECT_ROOT
 
 TITLE = """# A good notebook
 
@@ -41,12 +44,13 @@ def good_notebook() -> NotebookNode:
         ),
         new_markdown_cell("**Predict**: what will the mean be?"),
         new_code_cell("%config InlineBackend.figure_formats = ['png']\ngiven.open_cohort()\nnp.zeros(3).mean() * rate"),
-        new_markdown_cell("**What you see.** A number that `given.setting` does not change."),
+        new_markdown_cell("**Answer.** Zero. **What you see.** A number that `given.setting` does not change."),
         new_code_cell("given.setting, seed"),
         new_markdown_cell("**Question.** Why is it zero? See https://example.org/home/page and `data/x`."),
         new_markdown_cell(RECAP),
     ]
-    cells[2].metadata["tags"] = ["parameters"]
+    for cell, tags in ((2, ["parameters", "hide-input"]), (4, ["hide-input"])):
+        cells[cell].metadata.update({"tags": tags, "jupyter": {"source_hidden": True}})
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -113,6 +117,17 @@ BREAKS = {
         "'Predict' must",
     ),
     "nothing to see": (lambda nb: nb.cells.insert(4, nb.cells.pop(7)), "'What you see' must follow a code cell"),
+    "prediction without an answer": (set_source(7, "**Answer.** Zero.", ""), "'Predict' has no '**Answer.**'"),
+    "two predictions, one answer": (
+        lambda nb: nb.cells.__setitem__(slice(7, 7), [new_markdown_cell("**Predict.**"), new_code_cell("seed")]),
+        "cell 6: 'Predict' has no '**Answer.**' before the next one",
+    ),
+    "answer without a prediction": (set_source(9, "**Question.**", "**Answer.** No."), "answers nothing"),
+    "imports in sight": (set_cell(4, "metadata", {}), "cell 5: parameters and imports must be folded"),
+    "parameters in sight in JupyterLab": (
+        set_cell(2, "metadata", {"tags": ["parameters", "hide-input"]}),
+        "cell 3: parameters and imports must be folded",
+    ),
     "unused parameter": (set_source(2, "seed: int", "sead: int"), "cell 3: nothing uses the parameter 'sead'"),
     "unused by the setting": (set_source(8, "given.setting, seed", "seed"), "nothing uses the parameter 'steps'"),
     "no parameters": (set_cell(2, "metadata", {}), "0 cells tagged 'parameters'"),
@@ -158,6 +173,18 @@ def test_a_picture_can_be_seen_as_well(tmp_path):
     notebook = good_notebook()
     notebook.cells[9].source = "![a map](map.png)\n\n**What you see.** A map. **Question.** Where?"
     assert check(notebook, tmp_path) == []
+
+
+def test_the_road_to_page_5_is_short():
+    """What a workshop reads in 90 minutes, formulas, code and the targets of links left out."""
+    words = 0
+    for path in sorted((PROJECT_ROOT / "notebooks").glob("0[0-5]_*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        left_out = r"\$\$.*?\$\$|\$[^$\n]*\$|```.*?```|\]\([^)]*\)"
+        found = re.sub(left_out, "", prose, flags=re.DOTALL).split()
+        words += sum(bool(re.search("[A-Za-z]", word)) for word in found)
+    assert 3000 < words <= 6500
 
 
 @pytest.mark.parametrize("name", BREAKS)

@@ -15,6 +15,7 @@ from riskmap.figures.charts import plot_patients, plot_shots, plot_training
 from riskmap.figures.images import harm_legend, plot_contour, plot_harm_row, plot_map
 from riskmap.figures.style import arm_style
 from riskmap.measure.harm import KINDS, PixelTransfer
+from riskmap.pages import conclusions
 from riskmap.pages.compared_runs import ComparedRuns
 from riskmap.training.arms import title_of
 from riskmap.training.views import hardness_of
@@ -76,6 +77,18 @@ class Comparison(ComparedRuns):
     def answers(self) -> ShownList:
         """Return the questions that the arms can answer, each with its estimate and what its interval says."""
         return ShownList(score_tables.answers(self.scores))
+
+    def found(self) -> ShownList:
+        """Return what came out, in a few sentences made from the scores.
+
+        Raises:
+            ValueError: scratch or plain fine-tuning is not among the arms; nothing is trained.
+        """
+        for arm in ("scratch", "fine_tune"):
+            self.require("arm", arm, self.arm_names)
+        if len(self.shots) > 1:
+            return conclusions.of_shots(self.scores)
+        return conclusions.of_arms(self.scores, self.changes(["fine_tune"]).table() if len(self.seeds) > 1 else None)
 
     def by_seed(self) -> pd.DataFrame:
         """Return the mean Dice of each arm and seed."""

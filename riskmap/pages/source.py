@@ -9,11 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from riskmap.data.cohort import Cohort, Task
+from riskmap.experiment.shown import ShownList
 from riskmap.explorers.base import Explorer
 from riskmap.explorers.results import explore_predictions
 from riskmap.figures.charts import plot_training
 from riskmap.figures.images import busiest_slice, plot_class_contours, plot_slice
 from riskmap.figures.style import ORANGE, SKY
+from riskmap.pages import conclusions
 from riskmap.pages.measurements import keep_measurements
 from riskmap.project.paths import resolve
 from riskmap.training.networks import SegmentationNetwork
@@ -119,6 +121,10 @@ class SourceNetwork:
             plot_class_contours(ax, found, self._num_classes, colour=SKY, style="dashed")
         axes[0].set_xlabel("orange: truth · dashed blue: network")
         return figure
+
+    def found(self) -> ShownList:
+        """Return what came out of the training, in a few sentences."""
+        return conclusions.of_source(self.run.record["results"]["history"], *(self.scores[c] for c in self.scores))
 
     def explore(self, title: str, other: "SourceNetwork", other_title: str) -> Explorer:
         """Return sliders over what another network has right or wrong where this one differs."""

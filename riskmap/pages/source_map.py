@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 
 from riskmap.data.cohort import Cohort, Task
 from riskmap.data.patients import load_patients
-from riskmap.experiment.shown import without_gaps
+from riskmap.experiment.shown import ShownList, without_gaps
 from riskmap.explorers.base import Explorer
 from riskmap.explorers.patients import explore_risk_map
 from riskmap.figures.charts import plot_hardness_histogram, plot_table
 from riskmap.figures.images import busiest_slice, plot_class_contours, plot_overlay, plot_slice, plot_source_row
 from riskmap.figures.style import CLASS_COLOURS, ORANGE
 from riskmap.leep import LeepStatistics
+from riskmap.pages import conclusions
 from riskmap.pages.measurements import keep_measurements
 from riskmap.pages.source import SourceNetwork
 from riskmap.risk import TransferRiskMap
@@ -100,6 +101,11 @@ class SourceMap:
         row |= {"shots": len(self.patients), "steps": self.source.setting.source_steps}
         keep_measurements(pd.DataFrame([{**row, "run": self.source.run.folder.name, "leep": score}]))
         return score
+
+    def found(self) -> ShownList:
+        """Return what the map says of the training pixels, in a few sentences."""
+        score = self.statistics.score([(self.probabilities, self.labels)])
+        return conclusions.of_map(score, self.statistics, self.probabilities, self.labels, self.hardness)
 
     def draw_tables(self) -> Figure:
         """Draw the conditional table C(y | z), and beside it the hardness of each class as a histogram."""
