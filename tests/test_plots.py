@@ -121,6 +121,15 @@ def test_harm_is_enlarged_where_something_changed():
     assert axes[0].get_xlim() == (-0.5, 39.5), "the first panel shows where"
 
 
+def test_harm_is_drawn_where_nothing_is():
+    """A test patient without the target, whom nobody harms, has nothing to enlarge."""
+    nothing = np.zeros_like(MASK)
+    axes = plot_harm_row(Figure().subplots(1, 2), IMAGE, {"one": (nothing, nothing)}, nothing)
+    (left, right), (bottom, top) = axes[1].get_xlim(), axes[1].get_ylim()
+    assert left < 0 < MASK.shape[0] < right
+    assert bottom < 0 < MASK.shape[1] < top
+
+
 def test_training_curves():
     axes = Figure().subplots(1, 2)
     history = {"loss": [2.0] * 10 + [1.0] * 10, "validation_step": [10, 20], "validation_dice": [0.2, 0.4]}

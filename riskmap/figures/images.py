@@ -193,7 +193,9 @@ def plot_harm_row(
         image, truth: [X, Y].
         changes: title to (harmed, repaired) masks [X, Y].
     """
-    window = window_of(np.any([truth, *(mask for masks in changes.values() for mask in masks)], axis=0))
+    shown = np.any([truth, *(mask for masks in changes.values() for mask in masks)], axis=0)
+    # where nothing is and nothing changed, there is no part to enlarge
+    window = window_of(shown if shown.any() else np.ones_like(shown))
     whole, *enlarged = axes
     plot_contour(plot_slice(whole, image, title="the slice"), truth, colour="white")
     plot_frame(whole, window)
