@@ -15,6 +15,7 @@ from riskmap.experiment.findings import Findings
 from riskmap.experiment.packing import packed
 from riskmap.experiment.plan import Plan
 from riskmap.experiment.plans import SIMULATED
+from riskmap.experiment.records import seal
 from riskmap.experiment.score_tables import scores
 from riskmap.measure.harm import KINDS
 from riskmap.project.files import write_json
@@ -103,7 +104,7 @@ def make_findings(
     write_json(folder / "runs.json", packed(make_records(plan, patients, gains)))
     write_json(folder / "rates.json", {arm: {"chosen": RATE} for arm in plan.rate_search.arms})
     write_json(folder / "harm.json", make_harm(plan, patients))
-    write_json(folder / "cost.json", {"runs": 1, "hours": 1.0, "jobs": 2})
+    seal(folder, {"runs": 1, "hours": 1.0, "jobs": 2})
     return Findings(plan, folder)
 
 

@@ -278,12 +278,17 @@ def test_the_table_of_hard_cases_holds_plain_transfer_and_each_remedy(found):
     blocks = PLAN.hard_cases
     assert [case for case in table["case"] if case] == [block.title for block in blocks]
     plain = [f"plain: {tables.short_title(block.plain)}" for block in blocks]
-    assert table.loc[table["case"] != "", "arm"].tolist() == plain
-    assert len(table) == sum(1 + len(block.remedies) for block in blocks)
+    first = table.index[table["case"] != ""]
+    assert table.loc[first, "arm"].tolist() == ["From scratch"] * len(blocks)
+    assert table.loc[first, "over scratch"].tolist() == [NOTHING] * len(blocks)
+    assert table.loc[first + 1, "arm"].tolist() == plain
+    assert len(table) == sum(2 + len(block.remedies) for block in blocks)
+    scratch = (found.dice(pair, ("scratch",), blocks[0].case)["scratch"].mean() for pair in blocks[0].pairs)
+    assert table["Dice, pair by pair"][0] == ", ".join(f"{dice:.2f}" for dice in scratch)
     over = found.over_pairs(blocks[0].pairs, "fine_tune", "scratch", blocks[0].case)
-    assert table["over scratch"][0].startswith(tables.points(over) + ", p ")
+    assert table["over scratch"][1].startswith(tables.points(over) + ", p ")
     repaired = found.over_pairs(blocks[1].pairs, "class_balanced_slow_body", "discriminative_rate", blocks[1].case)
-    row = table.iloc[table["case"].tolist().index(blocks[1].title) + 1]
+    row = table.iloc[table["case"].tolist().index(blocks[1].title) + 2]
     assert row["arm"] == "slow body, class-balanced"
     assert row["over plain transfer"].startswith(tables.points(repaired))
 

@@ -17,6 +17,7 @@ from riskmap.experiment.count_harm import table_from_json
 from riskmap.experiment.packing import unpacked
 from riskmap.experiment.plan import Block, Case, Pair, Plan, rate_owner
 from riskmap.experiment.plans import PLANS
+from riskmap.experiment.records import require_whole
 from riskmap.experiment.score_tables import per_patient, score_rows
 from riskmap.experiment.selection import SELECTIONS, curves, held_out, select
 from riskmap.measure.pointing import mean_pointing
@@ -25,6 +26,8 @@ from riskmap.project.files import digest_of, read_json
 from riskmap.project.paths import RESULTS, resolve
 
 _MAIN = Case()
+# Dice below which a network has learned next to nothing
+NOTHING_LEARNED = 0.1
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,14 @@ class Findings:
 
     @classmethod
     def read(cls, plan: str, folder: str | Path = RESULTS) -> "Findings":
-        """Return what a plan found, by its name in ``PLANS`` and the folder that holds the records of all plans."""
-        return cls(PLANS[plan], resolve(folder) / PLANS[plan].name)
+        """Return what a plan found, by its name in ``PLANS`` and the folder that holds the records of all plans.
+
+        Raises:
+            ValueError: a record is missing, or is not the one that was written with the others.
+        """
+        found = cls(PLANS[plan], resolve(folder) / PLANS[plan].name)
+        require_whole(found.folder, plan)
+        return found
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -165,6 +174,14 @@ class Findings:
         """Return how far the plain transferred network of a hard case lies above scratch."""
         return self.over_pairs(block.pairs, block.plain, "scratch", block.case)
 
+    def barely_learned(self, block: Block) -> list[Pair]:
+        """Return the pairs of a hard case on which scratch stays below a Dice of 0.1: their gap says little."""
+        return [
+            pair
+            for pair in block.pairs
+            if self.dice(pair, ("scratch",), block.case)["scratch"].mean() < NOTHING_LEARNED
+        ]
+
     def worst(self, pairs: Sequence[Pair], better: str, worse: str, case: Case = _MAIN) -> Estimate:
         """Return the difference on the pair on which it is lowest: picked after the fact, so no test."""
         estimates = [patient_mean(self.difference(pair, better, worse, case)) for pair in pairs]
@@ -200,8 +217,8 @@ class Findings:
         repeated = f"{draws} draws of target patients, each with {seeds} first weight{'s' if seeds > 1 else ''}"
         empty = sum(int((part.drop_duplicates("patient")["empty"] > 0).sum()) for part in rows.values())
         return (
-            f"{' or '.join(map(str, patients))} test patients a pair ({empty} in all with an empty label), {repeated}, "
-            f"{self.plan.main_shots} target training patients; {self.kind} patients"
+            f"{' or '.join(map(str, patients))} test patients a pair ({empty or 'none'} without the target label), "
+            f"{repeated}, {self.plan.main_shots} target training patients; {self.kind} patients"
         )
 
 

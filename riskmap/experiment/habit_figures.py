@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from riskmap.experiment.findings import NOTHING_LEARNED
 from riskmap.experiment.shown import NOTHING, ShownTable, estimate_text, markdown_table
 from riskmap.figures.charts import plot_estimates
 from riskmap.figures.style import GREY, VERMILION
@@ -32,7 +33,6 @@ _WORDS = {
 _OF_TRANSFER = ("head", "source_steps")
 _ONE, _MANY, _GOOD, _NOTHING = "one bad alone", "all bad, or all but one", "all good", "even scratch is below 0.1 Dice"
 _STYLES = {_GOOD: ("#0072B2", "D"), _ONE: (VERMILION, "o"), _MANY: (GREY, "s"), _NOTHING: ("#999999", "x")}
-_FAILED = 0.1
 
 
 def pair_title(row: Row) -> str:
@@ -86,7 +86,7 @@ class HabitChart:
         for row in self._of("pairs"):
             line = table.setdefault(pair_title(row), {"source's own Dice": f"{row['source_dice']:.2f}"})
             line[f"scratch, transferred: {row['cell']}"] = f"{row['scratch']:.3f}, {row['transferred']:.3f}"
-            nothing = " (scratch below 0.1)" if row["scratch"] < _FAILED else ""
+            nothing = " (scratch below 0.1)" if row["scratch"] < NOTHING_LEARNED else ""
             line[f"gap: {row['cell']}"] = estimate_text(estimate_of(row), digits=1, signed=True) + nothing
         return ShownTable(pd.DataFrame([{"pair": title, **line} for title, line in table.items()]))
 
@@ -155,7 +155,7 @@ def _draw_pair(ax: Axes, rows: Sequence[Row]) -> None:
 
 
 def _kind(row: Row) -> str:
-    if row["scratch"] < _FAILED:
+    if row["scratch"] < NOTHING_LEARNED:
         return _NOTHING
     if row["cell"] == "all good":
         return _GOOD

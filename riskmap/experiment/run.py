@@ -17,6 +17,7 @@ from riskmap.experiment.count_harm import count_harm, harm_cases
 from riskmap.experiment.packing import packed
 from riskmap.experiment.plan import Pair, Plan
 from riskmap.experiment.plans import PLANS
+from riskmap.experiment.records import seal
 from riskmap.experiment.score_tables import scores
 from riskmap.project.commands import exit_status, positive, run_command
 from riskmap.project.environment import require_checkout
@@ -82,7 +83,7 @@ class Experiment:
     def count_cost(self, rates: Mapping[str, float]) -> None:
         """Add up what all runs of the plan took, the networks they needed first included."""
         runs = [run for wanted in self.steps(rates).values() for run in ensure_all(wanted, self.out_dir, self.jobs)]
-        write_json(self.results_dir / "cost.json", cost(runs, self.jobs))
+        seal(self.results_dir, cost(runs, self.jobs))
 
     def run(self) -> None:
         """Do all that is missing, step by step, and write the published records."""

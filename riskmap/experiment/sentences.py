@@ -12,7 +12,7 @@ import pandas as pd
 from riskmap.experiment import families
 from riskmap.experiment.count_harm import CHURN
 from riskmap.experiment.families import Tested
-from riskmap.experiment.findings import Findings
+from riskmap.experiment.findings import NOTHING_LEARNED, Findings
 from riskmap.experiment.plan import Block
 from riskmap.experiment.reach import reach
 from riskmap.experiment.shown import ShownList, markdown_table, numbered
@@ -21,6 +21,7 @@ from riskmap.measure.statistics import Estimate
 
 _SLOW_BODY = "discriminative_rate"
 _SELECTION = "select"
+_NEAR_LABEL = "near_label_sampled"
 
 
 class Sentences:
@@ -81,6 +82,13 @@ class Sentences:
         for of_both in zip(*(found.plan.hard_cases for found in self._both), strict=True):
             over = [found.over_scratch(block) for found, block in zip(self._both, of_both, strict=True)]
             texts.append(f"{points(over[0])} and {points(over[1])} with {of_both[0].title}")
+            for found, block in zip(self._both, of_both, strict=True):
+                nothing = found.barely_learned(block)
+                if nothing:
+                    texts[-1] += (
+                        f" – on {len(nothing)} of {len(block.pairs)} {found.kind} pairs scratch stays below a Dice of "
+                        f"{NOTHING_LEARNED}, and the difference says little –"
+                    )
             for found, each, block in zip(self._both, tested, of_both, strict=True):
                 if each[block.title, "scratch", block.plain].verdict == "surely above":
                     hurting.append(f"{_short(block)} ({found.kind})")
@@ -178,7 +186,11 @@ class Sentences:
         )
         lost = f" Surely below it: {_listed([short_title(arm) for arm in hurting])}." if hurting else ""
         balance = _two([each["class_balanced"].estimate for each in both])
-        return f"{advice}{lost} Class balance, which needs no source, differs from it by {balance}."
+        further = [found.over_pairs(found.plan.further.pairs, _NEAR_LABEL, "fine_tune") for found in self._both]
+        return (
+            f"{advice}{lost} Class balance, which needs no source, differs from it by {balance}. Cutting patches near "
+            f"the label, tried on few pairs and tested in no family, differs from it by {_two(further)}."
+        )
 
     def _rule_places(self) -> str:
         both = [families.places(found) for found in self._both]

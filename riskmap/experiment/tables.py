@@ -91,23 +91,28 @@ def arm_table(found: Findings) -> pd.DataFrame:
 
 
 def case_table(found: Findings) -> pd.DataFrame:
-    """Return one row per hard case and arm, the plain transferred network first: over scratch, over it, over a twin."""
+    """Return one row per hard case and arm, scratch and the plain transferred network first.
+
+    Each with its Dice on each pair, and how far it lies above scratch, above plain transfer, and above its twin.
+    """
     tested = families.hard_cases(found)
     rows = []
     for block in found.plan.hard_cases:
-        for arm in (block.plain, *block.remedies):
-            gain, twin = (tested.get((block.title, arm, other)) for other in (block.plain, arm + TWIN_SUFFIX))
-            plain = tested[block.title, "scratch", block.plain] if arm == block.plain else None
-            rows.append(
-                {
-                    "case": block.title.partition(" (")[0] if plain else "",
-                    "arm": f"plain: {short_title(arm)}" if plain else short_title(arm),
-                    "over scratch": points(found.over_pairs(block.pairs, arm, "scratch", block.case))
-                    + (f", p {plain.p_text}" if plain else ""),
-                    "over plain transfer": f"{points(gain.estimate)}, p {gain.p_text}" if gain else NOTHING,
-                    "over its shuffled twin": f"{points(twin.estimate)}, p {twin.p_text}" if twin else NOTHING,
-                }
-            )
+        for arm in ("scratch", block.plain, *block.remedies):
+            of_arm = (found.dice(pair, (arm,), block.case)[arm].mean() for pair in block.pairs)
+            title = block.title.partition(" (")[0] if arm == "scratch" else ""
+            row = {"case": title, "arm": short_title(arm), "Dice, pair by pair": ", ".join(f"{d:.2f}" for d in of_arm)}
+            over, gain, twin = NOTHING, None, None
+            if arm != "scratch":
+                over = points(found.over_pairs(block.pairs, arm, "scratch", block.case))
+                gain, twin = (tested.get((block.title, arm, other)) for other in (block.plain, arm + TWIN_SUFFIX))
+            if arm == block.plain:
+                row["arm"] = f"plain: {row['arm']}"
+                over += f", p {tested[block.title, 'scratch', arm].p_text}"
+            row["over scratch"] = over
+            row["over plain transfer"] = f"{points(gain.estimate)}, p {gain.p_text}" if gain else NOTHING
+            row["over its shuffled twin"] = f"{points(twin.estimate)}, p {twin.p_text}" if twin else NOTHING
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
