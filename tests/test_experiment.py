@@ -24,6 +24,7 @@ from riskmap.experiment.plan import Block, Case, Pair, rate_owner
 from riskmap.experiment.plans import REAL, SIMULATED, SMOKE
 from riskmap.experiment.run import Experiment, compact, cost, main, rates_of
 from riskmap.experiment.selection import SELECTIONS
+from riskmap.experiment.shown import NOTHING
 from riskmap.measure.harm import compare_patients
 from riskmap.measure.statistics import holm, patient_mean, wilcoxon
 from riskmap.project.files import read_json, write_json
