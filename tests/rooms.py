@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "riskmap.explorers": {*_METHOD, *_BELOW_PAGES},
     "riskmap.pages": {*_METHOD, *_BELOW_PAGES, "riskmap.explorers"},
     "riskmap.rerun": {*_METHOD, *_BELOW_PAGES, "riskmap.explorers", "riskmap.pages"},
+    "riskmap.exercises": {*_METHOD, *_BELOW_PAGES, "riskmap.pages"},
     "riskmap.__main__": {"riskmap.project"},
     "data_scripts.simulation": {"riskmap.project"},
     "data_scripts.archives": {"riskmap.project", "riskmap.data"},
