@@ -36,12 +36,12 @@ def _choose(name: str, letter: Any = ...) -> str:
     if letter is ... or letter is None:
         raise NotWritten
     options = QUESTIONS[name].by_letter
-    chosen = options.get(letter.strip().lower().rstrip(")")) if isinstance(letter, str) else None
-    if chosen is None:
+    key = letter.strip().lower().rstrip(")") if isinstance(letter, str) else ""
+    if key not in options:
         raise WrongAnswer(f"The answer must be one of {', '.join(options)}, got {letter!r}.")
-    if not chosen.is_right:
-        raise WrongAnswer(f"{chosen.text} No: {chosen.feedback}")
-    return f"{chosen.text} Yes: {chosen.feedback}"
+    if not options[key].is_right:
+        raise WrongAnswer(f"Not {key}: {options[key].feedback}")
+    return f"Yes, {key}: {options[key].feedback}"
 
 
 def _choice(page: str, name: str) -> Exercise:
@@ -88,8 +88,8 @@ def check(name: str, *answer: Any) -> Outcome:
         answer: the function, the values or the letter that the page asks for.
 
     Returns:
-        the outcome, which Jupyter shows as a coloured box. A wrong answer raises nothing, nor does an answer that
-        raises: the outcome tells both.
+        the outcome: a coloured box in Jupyter, plain text where it is printed. A wrong answer raises nothing, nor does
+        an answer that raises: the outcome tells both.
 
     Raises:
         ValueError: there is no such exercise; the message names the nearest.

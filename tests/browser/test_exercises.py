@@ -4,12 +4,16 @@ import shutil
 
 from riskmap.exercises.generate import FOLDER
 
-from .page import REDRAW_SECONDS, notebook_page, wait_until
+from .page import REDRAW_SECONDS, WIDTHS, notebook_page, wait_until
 from .test_sliders import SCREENSHOTS
 
 PAGE = "00_start_here.ipynb"
 SIGN = "def gap(scratch, transfer):\n    return 100 * (transfer - scratch).mean()\n"
 RIGHT = SIGN.replace("transfer - scratch", "scratch - transfer")
+IS_WHOLE = """label => {
+    const right = element => element.getBoundingClientRect().right;
+    return label.scrollWidth <= label.clientWidth && right(label) <= right(label.closest('.jp-Cell'));
+}"""
 CHECK = '\n\ncheck("gap", gap)'
 
 
@@ -59,4 +63,12 @@ def test_a_question_answers_each_choice(browser, lab):
             box = question.locator(".riskmap-check")
             what = f"the choice is told {text!r}"
             wait_until(lambda box=box, text=text: box.count() and text in box.inner_text(), REDRAW_SECONDS, what)
+        for width in WIDTHS:
+            page.resize(width)
+            labels = page.page.locator(".widget-radio-box label").all()
+            assert len(labels) > 4
+            assert all(label.evaluate(IS_WHOLE) for label in labels), f"a choice is cut in a window of {width} pixels"
+            page.page.locator(".jp-CodeCell", has_text="nothing_harmed").screenshot(
+                path=SCREENSHOTS / f"question-long_{width}.png"
+            )
         question.screenshot(path=SCREENSHOTS / "question-right.png")
