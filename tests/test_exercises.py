@@ -1,12 +1,16 @@
 """The exercises answer: solutions pass, stubs are not yet written, and the usual mistakes get their own hints."""
 
+import html
+import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import papermill
 import pytest
+import torch
 from notebook_rules import exercise_violations
 
 import riskmap.exercises
@@ -365,6 +369,23 @@ def test_a_box_in_colour_and_plain_text():
     assert "&lt;b&gt;" in check("sequence", "<b>").html()
 
 
+def test_each_check_draws_anew_and_leaves_the_readers_generators_alone():
+    seen = []
+
+    def remembers(h, y):
+        seen.append(h)
+        return 1 + h
+
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    assert check("own_weights", remembers).passed
+    assert check("own_weights", remembers).passed
+    assert torch.equal(before, torch.random.get_rng_state())
+    made_up = [h for h in seen if h.shape == seen[0].shape]
+    assert len(made_up) == 6
+    assert len({float(h.sum()) for h in made_up}) == 6
+
+
 def test_an_unknown_name_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'twin'"):
         check("twins", in_classes)
@@ -407,6 +428,19 @@ def test_no_solution_is_left_in_a_students_copy():
             # links lead from where the copy lies
             for link in (part.partition(")")[0] for part in cell.source.split("](")[1:]):
                 assert (FOLDER / link).is_file(), f"{path.name}: {link}"
+
+
+@pytest.mark.parametrize("folder", [FOLDER, FOLDER / SOLVED], ids=["student", "solved"])
+def test_a_question_can_be_read_without_a_kernel(folder):
+    cells = [cell for page in PAGES for cell in nbformat.read(folder / page, as_version=4).cells]
+    asked = {}
+    for above, cell in pairwise(cells):
+        if cell.source.startswith("ask("):
+            asked[cell.source.split('"')[1]] = html.unescape(above.source)
+    assert set(asked) == set(CHOICES)
+    for name, text in asked.items():
+        assert QUESTIONS[name].text in text
+        assert [option.text for option in QUESTIONS[name].options] == re.findall(r"<li>(.+)</li>", text)
 
 
 def test_answers_are_not_written_over(tmp_path):

@@ -6,18 +6,23 @@ In a source, a cell tagged ``solution`` holds what a student has to write. In th
 - the value of an assignment becomes ``...``, unless it is a check;
 - a call of ``ask`` loses the letter.
 
+Both copies show above a call of ``ask``, folded, what can be chosen, so that a page can be read without a kernel.
 ``python -m riskmap exercises`` writes both copies.
 """
 
 import argparse
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
+from riskmap.exercises.questions import QUESTIONS
 from riskmap.project.commands import exit_status, run_command
 from riskmap.project.files import atomic_path
 from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT
@@ -114,7 +119,21 @@ def _copied(source: NotebookNode, student: bool) -> NotebookNode:
         if student and cell.cell_type == "markdown":
             # the sources lie one folder deeper than the student's copies
             cell.source = cell.source.replace("](../../", "](../")
+    for above, cell in pairwise(made.cells):
+        if found := re.match(r'ask\("(\w+)"', cell.source):
+            above.source += "\n\n" + _choices(found[1])
     return made
+
+
+def _choices(name: str) -> str:
+    """Return a question with its choices, folded, as the HTML that Markdown takes."""
+    question = QUESTIONS[name]
+    items = "\n".join(f"<li>{escape(option.text, quote=False)}</li>" for option in question.options)
+    return (
+        "<details><summary>The choices, without a kernel</summary>\n\n"
+        f"<p>{escape(question.text, quote=False)}</p>\n"
+        f'<ol type="a">\n{items}\n</ol>\n</details>'
+    )
 
 
 def _cuts(tree: ast.Module, lines: Sequence[str]) -> Iterator[tuple[int, int, str]]:
