@@ -369,6 +369,22 @@ def test_a_box_in_colour_and_plain_text():
     assert "&lt;b&gt;" in check("sequence", "<b>").html()
 
 
+ODD = [
+    *([], {}, "x", set(), object(), 1j, float("nan"), 10**400, True, b"x", type),
+    *(np.array(["a"]), torch.ones(3, requires_grad=True), [1, [2]], ([1], 2), ("scratch", None), ("scratch", [1])),
+    {"missed": "x", "false alarms": [1], "found": 1, "cleared": 1},
+]
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_no_answer_raises(name):
+    for odd in ODD:
+        for answer in ([lambda *_, odd=odd: odd], [odd], [odd, odd], [odd] * 3, [-AFTER.mean(), odd], [odd, 4]):
+            outcome = check(name, *answer)
+            assert not outcome.passed, (odd, outcome)
+            assert outcome.said
+
+
 def test_each_check_draws_anew_and_leaves_the_readers_generators_alone():
     seen = []
 

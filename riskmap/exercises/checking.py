@@ -1,6 +1,7 @@
 """``check(name, answer)`` and ``ask(name)``: the exercises by name, and how an answer is judged."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -98,11 +99,19 @@ def check(name: str, *answer: Any) -> Outcome:
         raise ValueError(unknown(f"there is no exercise {name!r}", EXERCISES, str(name), "There are"))
     exercise = EXERCISES[name]
     try:
+        _require_as_many(exercise, answer)
         return Outcome(name, "right", exercise.judge(*(answer or (...,))))
     except NotWritten:
         return Outcome(name, "not yet written", f"Replace the ... of the page, then {exercise.call}.")
     except WrongAnswer as wrong:
         return Outcome(name, "not yet", wrong.what, wrong.hint)
+
+
+def _require_as_many(exercise: Exercise, answer: Sequence[Any]) -> None:
+    """Check that a judge takes as many values as it was given (WrongAnswer)."""
+    most = len(inspect.signature(exercise.judge).parameters)
+    if len(answer) > most:
+        raise WrongAnswer(f"That is more than this check takes: it is {exercise.call}.")
 
 
 def ask(name: str, letter: str | None = None) -> "QuestionBox":

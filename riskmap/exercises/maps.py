@@ -59,7 +59,7 @@ def judge_pixel(leep: Any = ..., harder: Any = ...) -> str:
         }
         raise WrongAnswer(f"LEEP is not {got:.4f}.", mistake(got, wrong, tolerance=1e-3))
     harder_ones = np.flatnonzero(after > before + 1e-9)
-    numbers = np.atleast_1d(np.asarray(harder))
+    numbers = as_array(harder, None, "the number of a pixel,").ravel()
     if not np.array_equal(np.sort(numbers), harder_ones):
         hint = "hold h after the change against h before it: `np.flatnonzero(after > before)`."
         if _CHANGED in numbers:

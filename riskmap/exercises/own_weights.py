@@ -70,7 +70,7 @@ def judge_conclusion(letter: Any = ..., comparison: Any = None) -> str:
     if letter is ... or comparison is None or comparison is ...:
         raise NotWritten
     name, estimate = next(iter(map_minus_twin(comparison).items()))
-    if letter not in _FEEDBACK:
+    if not isinstance(letter, str) or letter not in _FEEDBACK:
         raise WrongAnswer(f"The answer must be one of {', '.join(_FEEDBACK)}, got {letter!r}.")
     right = _WHAT_TO_SAY[estimate.verdict()]
     found = f"{name} minus its twin is {estimate.text(1, 1, signed=True)} Dice points."

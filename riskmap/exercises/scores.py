@@ -104,9 +104,9 @@ def judge_choose(choose: Callable[..., Any]) -> str:
         got = call(choose, validation, test)
         if not isinstance(got, tuple) or len(got) != 2:
             raise WrongAnswer(f"The result must be (arm, its mean test Dice), got {got!r}.", "return two values.")
-        arm, dice = got
+        arm, dice = got[0], float(as_array(got[1], (), "the mean test Dice, one number"))
         where = "\n" + inputs(**{f"validation {name}": column for name, column in validation.items()})
-        if arm not in validation:
+        if not isinstance(arm, str) or arm not in validation:
             raise WrongAnswer(f"The arm must be one of {', '.join(validation)}, got {arm!r}.", "`means.idxmax()`?")
         if arm != best:
             hints = {
@@ -116,11 +116,11 @@ def judge_choose(choose: Callable[..., Any]) -> str:
                 means.idxmin(): "that is the worst arm on validation.",
             }
             raise WrongAnswer(f"{best!r} must be chosen, got {arm!r}.{where}", hints.get(arm, ""))
-        if abs(float(dice) - on_test[best]) > 1e-9:
+        if abs(dice - on_test[best]) > 1e-9:
             hint = "that is its validation Dice, on which it was chosen; report the test's."
-            is_validation = abs(float(dice) - means[best]) < 1e-9
+            is_validation = abs(dice - means[best]) < 1e-9
             raise WrongAnswer(
-                f"Of {best!r} the mean test Dice must be reported, {on_test[best]:.4f}, got {float(dice):.4f}.",
+                f"Of {best!r} the mean test Dice must be reported, {on_test[best]:.4f}, got {dice:.4f}.",
                 hint if is_validation else "",
             )
     return (

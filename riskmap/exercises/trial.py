@@ -64,12 +64,12 @@ def call(function: Callable[..., Any], *given: Any) -> Any:
     return value
 
 
-def as_array(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+def as_array(value: Any, shape: tuple[int, ...] | None, what: str) -> np.ndarray:
     """Return a reader's value as float64 [shape].
 
     Args:
         value: what the function gave back: numbers, an array, a tensor.
-        shape: that it must have.
+        shape: that it must have; None for any.
         what: its name in the message, such as "the hardness".
 
     Raises:
@@ -78,15 +78,15 @@ def as_array(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
     """
     if value is ...:
         raise NotWritten
+    of_shape = "" if shape is None else f" of shape {shape}"
     try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise WrongAnswer(
-            f"The result must be {what}: numbers of shape {shape}, got {type(value).__name__}."
-        ) from error
-    if array.shape != shape:
+        # whole numbers and truth values are numbers, complex ones and texts are not
+        array = np.asarray(value).astype(float, casting="same_kind")
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise WrongAnswer(f"The result must be {what}: numbers{of_shape}, got {type(value).__name__}.") from error
+    if shape is not None and array.shape != shape:
         hint = "one number came out for many: was a mean or a sum taken?" if array.ndim < len(shape) else ""
-        raise WrongAnswer(f"The result must be {what} of shape {shape}, got {array.shape}.", hint)
+        raise WrongAnswer(f"The result must be {what}{of_shape}, got {array.shape}.", hint)
     if not np.isfinite(array).all():
         raise WrongAnswer(f"The result must be finite, got {shown(array)}.", "is there a log of 0, or a division by 0?")
     return array
