@@ -32,6 +32,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "sweep": [["riskmap.rerun.sweep"]],
     "experiment": [["riskmap.experiment.run"]],
     "publish": [["riskmap.rerun.publish"]],
+    "exercises": [["riskmap.exercises.generate"]],
     "lab": [["jupyter", "lab", "notebooks/00_start_here.ipynb"]],
     "bench": [["benchmarks"]],
     "test": [*_CHECKS, _TESTS],
@@ -45,6 +46,7 @@ targets:
   sweep         run one notebook with many values: sweep sweeps/smoke.yaml
   experiment    make the records of pages 5 and 9
   publish       draw the README's tables and figures from the records
+  exercises     write the student's and the solved copies of the exercises from their sources
   lab           open JupyterLab at the first notebook
   bench         measure speed and memory
   test          ruff, mypy, pytest

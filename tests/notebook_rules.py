@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -25,6 +26,14 @@ MAX_BYTES = 150_000
 MAX_LINES = 25
 MAX_MEDIAN_LINES = 10
 MAX_FUNCTIONS = 2
+# they are what a reader writes there
+MAX_EXERCISE_FUNCTIONS = 4
+EXERCISE_HEAD = {
+    "a title": r"\A# \S",
+    "what is practised": r"\*\*You will practise\*\*\n\n- [A-Z]",
+    "a link to its page": r"\*\*Prerequisites:\*\* \[[^]]+\]\((\.\./)+[0-9]{2}_\w+\.ipynb\)",
+    "the minutes": r"\bminutes\b",
+}
 # what a page takes from the package, and what it leaves to its object
 MAX_NAMES = 6
 PLUMBING = (
@@ -81,6 +90,37 @@ def violations(path: Path) -> list[str]:
     )
     found = [f"{path.name}{place}: {what}" for check in checks for place, what in _placed(check(notebook))]
     return found + [f"{path.name}: {what}" for what in check_file(path)]
+
+
+def exercise_violations(path: Path) -> list[str]:
+    """Return every broken rule of a page of exercises; it has no spine of a page, and a rule for its own head."""
+    notebook = nbformat.read(path, as_version=4)
+    checks = (
+        check_exercises,
+        check_prose,
+        partial(check_code_size, most_functions=MAX_EXERCISE_FUNCTIONS),
+        check_banned,
+        check_paths,
+        check_formulas,
+        check_clean,
+    )
+    found = [f"{path.name}{place}: {what}" for check in checks for place, what in _placed(check(notebook))]
+    return found + [f"{path.name}: {what}" for what in check_file(path)]
+
+
+def check_exercises(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
+    """The head names what is practised, the page and the minutes; before an exercise stand a reason and a hint."""
+    head = notebook.cells[0].source
+    for what, pattern in EXERCISE_HEAD.items():
+        if not re.search(pattern, head):
+            yield 1, f"the head lacks {what}"
+    for number, cell in _code(notebook):
+        before = notebook.cells[number - 2].source if number > 1 else ""
+        writes = re.search(r"^def \w+\(", cell.source, re.MULTILINE)
+        if (writes or cell.source.startswith("ask(")) and "**Why.**" not in before:
+            yield number, "no reason ('**Why.**') before this exercise"
+        if writes and "<details><summary>Hint</summary>" not in before:
+            yield number, "no hint before this exercise"
 
 
 def check_spine(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
@@ -236,7 +276,7 @@ def check_prose(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
             yield number, "empty code cell"
 
 
-def check_code_size(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
+def check_code_size(notebook: NotebookNode, most_functions: int = MAX_FUNCTIONS) -> Iterator[tuple[int, str]]:
     """Code cells are short, and helpers live in the package."""
     lengths = {number: len(cell.source.splitlines()) for number, cell in _code(notebook)}
     for number, length in lengths.items():
@@ -249,8 +289,8 @@ def check_code_size(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
         for _, cell in _code(notebook)
         for node in ast.walk(_parse(cell.source))
     )
-    if functions > MAX_FUNCTIONS:
-        yield 0, f"{functions} functions defined, at most {MAX_FUNCTIONS}: helpers live in riskmap/"
+    if functions > most_functions:
+        yield 0, f"{functions} functions defined, at most {most_functions}: helpers live in riskmap/"
 
 
 def check_banned(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
@@ -358,6 +398,7 @@ def main() -> int:
     """Check the notebooks of this project and return the number of broken rules."""
     folder = Path(__file__).resolve().parents[1] / "notebooks"
     found = [line for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")) for line in violations(path)]
+    found += [line for path in sorted(folder.glob("exercises/**/*.ipynb")) for line in exercise_violations(path)]
     print("\n".join(found) or "no rule is broken")
     return len(found)
 

@@ -11,7 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ("checks", "leep", "risk", "loss", "twins")
 MOST_FLOORS = 8
-MOST_FOLDERS = 9
+MOST_FOLDERS = 10
+# a room whose front hands its names on, since students type it
+FRONTS = ("exercises",)
 
 _METHOD = {"riskmap.leep", "riskmap.risk", "riskmap.loss", "riskmap.twins", "riskmap.checks"}
 _BELOW_PAGES = {f"riskmap.{name}" for name in ("project", "data", "measure", "training", "figures", "experiment")}
@@ -31,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "riskmap.explorers": {*_METHOD, *_BELOW_PAGES},
     "riskmap.pages": {*_METHOD, *_BELOW_PAGES, "riskmap.explorers"},
     "riskmap.rerun": {*_METHOD, *_BELOW_PAGES, "riskmap.explorers", "riskmap.pages"},
+    "riskmap.exercises": {*_METHOD, *_BELOW_PAGES, "riskmap.pages"},
     "riskmap.__main__": {"riskmap.project"},
     "data_scripts.simulation": {"riskmap.project"},
     "data_scripts.archives": {"riskmap.project", "riskmap.data"},

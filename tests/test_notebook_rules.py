@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from notebook_rules import violations
+from notebook_rules import exercise_violations, violations
 
 from riskmap.project.paths import PROJECT_ROOT
 
@@ -195,3 +195,58 @@ def test_each_rule_is_guarded(name, tmp_path):
     found = check(notebook, tmp_path)
     assert any(message in line for line in found), found
     assert all(line.startswith("00_example.ipynb") for line in found)
+
+
+EXERCISE = """# Exercises to page 0
+
+**You will practise**
+
+- Reading a gap.
+
+**Prerequisites:** [0 · Start here](../00_start_here.ipynb). **Takes** about 5 minutes."""
+WHY = "**Why.** It is read everywhere.\n\n<details><summary>Hint</summary>Minus.</details>"
+
+
+def exercise_page() -> NotebookNode:
+    """Return a page of exercises that keeps every rule."""
+    cells = [
+        new_markdown_cell(EXERCISE),
+        new_markdown_cell("## Set-up"),
+        new_code_cell("from riskmap.exercises import ask, check"),
+        new_markdown_cell(WHY),
+        new_code_cell('def gap(scratch, transfer):\n    ...\n\n\ncheck("gap", gap)'),
+        new_markdown_cell(WHY),
+        new_code_cell('ask("churn")'),
+    ]
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"
+    return new_notebook(cells=cells, metadata=good_notebook().metadata)
+
+
+EXERCISE_BREAKS = {
+    "no title": (set_source(0, "# Exercises", "Exercises"), "lacks a title"),
+    "nothing practised": (set_source(0, "- Reading a gap.", ""), "lacks what is practised"),
+    "no page": (set_source(0, "(../00_start_here.ipynb)", "(https://example.org)"), "lacks a link to its page"),
+    "no minutes": (set_source(0, "5 minutes", "a while"), "lacks the minutes"),
+    "no reason for code": (set_source(3, "**Why.**", ""), "cell 5: no reason"),
+    "no reason for a choice": (set_source(5, "**Why.**", ""), "cell 7: no reason"),
+    "no hint": (set_source(3, "<details><summary>Hint</summary>Minus.</details>", ""), "cell 5: no hint"),
+    "five functions": (set_source(4, "def gap", "".join(f"def a{n}(): ...\n" for n in range(4)) + "def gap"), "5 func"),
+    "absolute path": (set_source(1, "Set-up", "`/home/me`"), "absolute path '/home'"),
+    "outputs": (set_cell(4, "outputs", [new_output("stream", text="3")]), "cell 5: has outputs"),
+}
+
+
+def test_good_page_of_exercises_passes(tmp_path):
+    nbformat.write(exercise_page(), tmp_path / "00_example.ipynb")
+    assert exercise_violations(tmp_path / "00_example.ipynb") == []
+
+
+@pytest.mark.parametrize("name", EXERCISE_BREAKS)
+def test_each_rule_of_exercises_is_guarded(name, tmp_path):
+    change, message = EXERCISE_BREAKS[name]
+    notebook = exercise_page()
+    change(notebook)
+    nbformat.write(notebook, tmp_path / "00_example.ipynb")
+    found = exercise_violations(tmp_path / "00_example.ipynb")
+    assert any(message in line for line in found), found
