@@ -1,5 +1,6 @@
 """How Sphinx builds the site; ``python -m riskmap site`` calls it on a copy of this folder with the pages beside it."""
 
+import re
 from typing import Any
 
 project = "riskmap"
@@ -43,7 +44,10 @@ html_show_copyright = False
 html_show_sphinx = False
 # a page on disk may not read another one
 html_show_search_summary = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
+    "navbar_persistent": [],
+    "footer_content_items": [],
     "home_page_in_toc": True,
     "show_toc_level": 2,
     "use_download_button": False,
@@ -52,7 +56,6 @@ html_theme_options = {
     "use_edit_page_button": False,
     "use_repository_button": False,
     "use_issues_button": False,
-    "search_bar_text": "Search the tutorial",
     "navigation_with_keys": False,
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
@@ -64,6 +67,20 @@ def _escape_shapes(app: Any, what: str, name: str, thing: Any, options: Any, lin
     lines[:] = [line.replace("*spatial", "\\*spatial") for line in lines]
 
 
+# "+1.7 [+0.9, +2.6]", "2 of 6", "< 0.001", "0.727 ± 0.006", "–"
+_NUMBER = re.compile(r"[-+–<]?[\s\d.,\[\]+–±%p<-]*|\d+ of \d+")
+
+
+def _mark_numbers(app: Any, document: Any) -> None:
+    """Give the cells of tables that hold nothing but numbers a class: such a text is not broken."""
+    from docutils.nodes import entry
+
+    for cell in document.findall(entry):
+        if _NUMBER.fullmatch(cell.astext()):
+            cell["classes"].append("number")
+
+
 def setup(app: Any) -> None:
     """Register what is our own."""
+    app.connect("doctree-read", _mark_numbers)
     app.connect("autodoc-process-docstring", _escape_shapes)

@@ -22,7 +22,6 @@ from riskmap.experiment.shown import markdown_table
 from riskmap.project.files import read_json
 from riskmap.project.paths import PROJECT_ROOT
 from riskmap.rerun.execution import execute_notebook
-from riskmap.rerun.html_pages import export_html
 from riskmap.rerun.notebooks import declared_parameters, read_profile
 
 NOTEBOOKS = sorted((PROJECT_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -99,9 +98,9 @@ def test_notebook_keeps_the_rules(notebook):
 
 @pytest.mark.notebooks
 @by_name
-def test_notebook_runs(notebook, smoke_run, tmp_path):
-    page = export_html(smoke_run(notebook.name[:2]), tmp_path / "page.html")
-    assert page.title in (tmp_path / "page.html").read_text(encoding="utf-8")
+def test_notebook_runs_and_shows_something(notebook, smoke_run):
+    cells = nbformat.read(smoke_run(notebook.name[:2]), as_version=4).cells
+    assert any(cell.get("outputs") for cell in cells)
 
 
 def shown_by(page: Path) -> str:
