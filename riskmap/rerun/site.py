@@ -32,12 +32,13 @@ def executed_in(folder: Path, notebooks: Sequence[Path]) -> dict[Path, Path | No
     return {each: copy if copy.is_file() and record_of(copy).is_file() else None for each, copy in copies.items()}
 
 
-def build_site(notebooks: Mapping[Path, Path | None], build: Path) -> Path:
+def build_site(notebooks: Mapping[Path, Path | None], build: Path, root: Path = PROJECT_ROOT) -> Path:
     """Build the site into ``build/html`` and return its first page; where that fails, an older site stays as it was.
 
     Args:
         notebooks: the pages in their order, each with its executed copy or None.
         build: the folder of what is generated; the source of the site lies there too, in ``site_source``.
+        root: the project, with the other documents of the site.
 
     Raises:
         SiteError: Sphinx has a complaint, be it a warning; its words are in the message.
@@ -46,7 +47,7 @@ def build_site(notebooks: Mapping[Path, Path | None], build: Path) -> Path:
     html, source = build / "html", build / "site_source"
     build.mkdir(parents=True, exist_ok=True)
     with alone_with(source), work_folder(build) as work:
-        stage(notebooks, work / "source", html)
+        stage(notebooks, work / "source", html, root)
         shutil.rmtree(source, ignore_errors=True)
         (work / "source").rename(source)
         # a folder deeper: myst-nb leaves files of its own beside the pages

@@ -72,6 +72,8 @@ def prepare(notebook: NotebookNode, origin: PurePosixPath, links: Links, figures
         figures: the folder, beside the notebook in the site's source, for its pictures.
     """
     notebook.metadata.pop("widgets", None)
+    # a notebook that no kernel has seen does not say in which colours its code is shown
+    notebook.metadata.setdefault("language_info", {"name": "python"})["pygments_lexer"] = "ipython3"
     heading, number = "", 0
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
