@@ -51,7 +51,7 @@ targets:
   bench         measure speed and memory
   test          ruff, mypy, pytest
   test-all      the same with the slow tests: every archive layout through every page, sweeps that lose a worker
-  test-browser  move every notebook's sliders in a real browser
+  test-browser  move every notebook's sliders, and open the site, in a real browser
   check-env     compare this interpreter with the requirements
   clean         remove what was built; with --all the environment too
 
