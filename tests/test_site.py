@@ -117,6 +117,14 @@ def test_every_term_that_the_pages_need_is_in_the_glossary():
     assert len(terms) >= 60
 
 
+@pytest.mark.parametrize("text", ["shuffled\ntwin", "*shuffled* twin", "`shuffled` twin"])
+def test_a_link_to_a_term_may_be_broken_over_lines_or_marked(text, tmp_path):
+    here = PurePosixPath("notebooks/a.ipynb")
+    links = Links(tmp_path, {here: here}, {"shuffled-twin": "shuffled twin"}, tmp_path / "html")
+    moved = links.in_markdown(f"its [{text}](../docs/glossary.md#shuffled-twin).", here)
+    assert moved == "its {term}`shuffled twin <shuffled twin>`."
+
+
 def test_links_of_other_kinds_stay_as_they_are(tmp_path):
     links = Links(tmp_path, {PurePosixPath("docs/a.md"): PurePosixPath("a.md")}, {}, tmp_path / "html")
     text = "[a](https://dask.org) [b](#part) [c](mailto:x@y.z)\n\n```text\n[d](gone.md)\n```\n"

@@ -102,7 +102,8 @@ class Links:
         if is_term:
             fragment = self._term(fragment, origin)
             if not is_output:
-                return f"{{term}}`{text} <{fragment}>`"
+                # a role holds plain words on one line
+                return f"{{term}}`{' '.join(re.sub('[`*]', '', text).split())} <{fragment}>`"
             fragment = _anchor_of(fragment)
         if path in self.pages:
             there = _relative(self.pages[path], here)

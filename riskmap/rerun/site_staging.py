@@ -22,7 +22,12 @@ _PATTERNS = ("docs/**/*.md", "notebooks/exercises/*.ipynb", "workshop/*.md")
 _PARTS = {
     "Exercises": ("notebooks/exercises/*.ipynb",),
     "What was found": ("docs/experiment.md", "docs/recipe.md"),
-    "Guides": ("docs/guides/your_own_data.md", "docs/guides/real_patients.md", "docs/guides/*.md"),
+    "Guides": (
+        "docs/guides/install.md",
+        "docs/guides/your_own_data.md",
+        "docs/guides/real_patients.md",
+        "docs/guides/*.md",
+    ),
     "Reference": ("docs/glossary.md", "docs/api.md", "docs/*.md"),
     "Teach": ("workshop/README.md", "workshop/*plan*.md", "workshop/*.md"),
 }
