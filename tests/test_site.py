@@ -253,9 +253,12 @@ def test_a_small_site_is_built_and_one_that_fails_leaves_it_whole(project, pages
         assert not re.search(r"""<(script|link|img|iframe)[^>]+(src|href)=["'](https?:)?//""", text), path
     left = {path.name for path in (project / "build").iterdir() if not path.name.startswith(".")}
     assert left == {"html", "site_source", "notebooks"}
-    # what Sphinx itself complains of
     before = index.read_text(encoding="utf-8")
     own = project / "docs" / "guides" / "own.md"
+    own.write_text("# Own\n\n[x](../glossary.md#nothing)\n", encoding="utf-8")
+    with pytest.raises(SiteError, match="no term 'nothing'"):
+        build_site(pages, project / "build", project)
+    # what Sphinx itself complains of
     own.write_text("# Own\n\n[nothing](#nothing)\n\n$\\nosuchcommand$\n", encoding="utf-8")
     (project / "docs" / "index.md").write_text("# Other landing\n", encoding="utf-8")
     with pytest.raises(SiteError, match=r"(?s)nothing.*nosuchcommand|nosuchcommand.*nothing"):

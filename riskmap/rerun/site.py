@@ -41,13 +41,15 @@ def build_site(notebooks: Mapping[Path, Path | None], build: Path, root: Path = 
         root: the project, with the other documents of the site.
 
     Raises:
-        SiteError: Sphinx has a complaint, be it a warning; its words are in the message.
-        ValueError: a link leads nowhere.
+        SiteError: a link leads nowhere, or Sphinx has a complaint, be it a warning; its words are in the message.
     """
     html, source = build / "html", build / "site_source"
     build.mkdir(parents=True, exist_ok=True)
     with alone_with(source), work_folder(build) as work:
-        stage(notebooks, work / "source", html, root)
+        try:
+            stage(notebooks, work / "source", html, root)
+        except ValueError as error:
+            raise SiteError(f"the site could not be built: {error}") from error
         shutil.rmtree(source, ignore_errors=True)
         (work / "source").rename(source)
         # a folder deeper: myst-nb leaves files of its own beside the pages
