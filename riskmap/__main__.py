@@ -33,6 +33,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "experiment": [["riskmap.experiment.run"]],
     "publish": [["riskmap.rerun.publish"]],
     "exercises": [["riskmap.exercises.generate"]],
+    "site": [["riskmap.rerun.site"]],
     "lab": [["jupyter", "lab", "notebooks/00_start_here.ipynb"]],
     "bench": [["benchmarks"]],
     "test": [*_CHECKS, _TESTS],
@@ -45,13 +46,14 @@ targets:
   run           run one notebook: run 03 -f smoke -p shots 2
   sweep         run one notebook with many values: sweep sweeps/smoke.yaml
   experiment    make the records of pages 5 and 9
-  publish       draw the README's tables and figures from the records
+  publish       draw the published tables and figures from the records
   exercises     write the student's and the solved copies of the exercises from their sources
+  site          build the site from what was executed before, without executing anything
   lab           open JupyterLab at the first notebook
   bench         measure speed and memory
   test          ruff, mypy, pytest
   test-all      the same with the slow tests: every archive layout through every page, sweeps that lose a worker
-  test-browser  move every notebook's sliders in a real browser
+  test-browser  move every notebook's sliders, and open the site, in a real browser
   check-env     compare this interpreter with the requirements
   clean         remove what was built; with --all the environment too
 

@@ -19,7 +19,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbstripout import strip_output
 
-from riskmap.rerun.formulas import formula_to_html
+from riskmap.rerun.site_math import formula_to_mathml
 from riskmap.training.specs import Setting
 
 MAX_BYTES = 150_000
@@ -310,7 +310,7 @@ def check_paths(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
 
 
 def check_formulas(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
-    """Every formula can be set by matplotlib, so that the pages show it without a network."""
+    """Every formula can be set as MathML, so that the site shows it without a network."""
     for number, cell in _markdown(notebook):
         formulas: list[str] = []
         renderer = IPythonRenderer(escape=False)
@@ -318,9 +318,9 @@ def check_formulas(notebook: NotebookNode) -> Iterator[tuple[int, str]]:
         MarkdownWithMath(renderer=renderer).render(cell.source)
         for formula in formulas:
             try:
-                formula_to_html(formula)
-            except ValueError:
-                yield number, f"matplotlib cannot set the formula {formula.strip()!r}"
+                formula_to_mathml(formula)
+            except ValueError as error:
+                yield number, str(error)
 
 
 def check_clean(notebook: NotebookNode) -> Iterator[tuple[int, str]]:

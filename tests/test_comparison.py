@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from cells import run_cell
+from documents import documents
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from riskmap.data.cohort import Cohort
 from riskmap.pages import compared_runs, page
 from riskmap.pages.comparison import Comparison
 from riskmap.pages.measurements import MIME, kept_measurements
-from riskmap.project.paths import PROJECT_ROOT
 from riskmap.training.config import NetworkConfig
 from riskmap.training.specs import Setting
 
@@ -190,8 +190,10 @@ def test_an_own_arm_is_asked_about_its_twin(made):
 
 def test_the_example_of_the_class_is_an_arm_with_places():
     """The twin of an arm that weights whole classes alike is the arm itself."""
-    for text in (Comparison.__doc__, (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")):
-        returned = re.search(r"def \w+\(h, y\):.*\n\s+return (.+)", text)[1]
+    texts = [Comparison.__doc__, *(document.read_text(encoding="utf-8") for document in documents())]
+    found = [re.search(r"def \w+\(h, y\):.*\n\s+return (.+)", text) for text in texts]
+    assert sum(each is not None for each in found) >= 2
+    for returned in (each[1] for each in found if each):
         assert re.search(r"\bh\b", returned), returned
 
 

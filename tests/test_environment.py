@@ -288,6 +288,7 @@ def test_conda_environment_names_the_same_requirements():
         (["sweep", "mine.yaml", "--all"], ["riskmap.rerun.sweep mine.yaml --all"], None),
         (["experiment"], ["riskmap.experiment.run"], None),
         (["publish"], ["riskmap.rerun.publish"], None),
+        (["site"], ["riskmap.rerun.site"], None),
         (["test", "-k", "leep"], [*CHECKS, f"{PYTEST} -k leep"], PROJECT_ROOT),
         (["test", "--help"], [f"{PYTEST} --help"], PROJECT_ROOT),
     ],

@@ -1,10 +1,12 @@
 """Running notebooks, the record of a finished run, the pages, and the tutorial that ties them together."""
 
+import json
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import joblib
@@ -12,19 +14,18 @@ import nbformat
 import psutil
 import pytest
 import torch
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from riskmap.data import simulated
 from riskmap.pages.parameters import StartHere, model_of
 from riskmap.pages.values import parse_text
 from riskmap.project.files import read_json
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.rerun import duration, execution, html_pages, notebooks, run, tutorial
+from riskmap.rerun import duration, execution, notebooks, run, tutorial
 from riskmap.rerun.execution import NotebookError, execute_notebook
-from riskmap.rerun.formulas import formula_to_html
-from riskmap.rerun.html_pages import Page, export_html, write_index
 from riskmap.rerun.notebooks import checked_parameters
 from riskmap.rerun.side_by_side import Execution, execute_side_by_side
+from riskmap.rerun.site import SiteError
 
 PARAMETERS = 'steps = 3\nrate = 1.0e-3\nname = "x"\nflag = True\nextra = None'
 RESULT = "import os, sys\nprint(steps, rate, os.getcwd(), sys.executable)"
@@ -202,32 +203,12 @@ def test_a_machine_without_the_device_is_told_before_anything_runs(tmp_path, mon
     assert not (tmp_path / "out.ipynb").exists()
 
 
-def test_links_of_outputs_start_from_the_page(tmp_path, monkeypatch):
-    """In a notebook they start from its own folder."""
-    monkeypatch.setattr(html_pages, "_NOTEBOOKS", tmp_path / "notebooks")
-    for name in ("notebooks", "sweep"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "sweep" / "a b.ipynb").touch()
-    shown = '<a href="../sweep/a b.ipynb">a</a> <a href="../gone.ipynb">b</a> <a href="https://dask.org">c</a>'
-    output = new_output("display_data", data={"text/html": shown})
-    write_notebook(tmp_path / "01_links.ipynb", new_code_cell("", outputs=[output]))
-    export_html(tmp_path / "01_links.ipynb", tmp_path / "build" / "html" / "page.html")
-    page = (tmp_path / "build" / "html" / "page.html").read_text()
-    assert 'href="../../sweep/a b.ipynb"' in page
-    assert 'href="../gone.ipynb"' in page
-    assert 'href="https://dask.org"' in page
-
-
 def test_kept_measurements_travel_unseen_to_the_record(tmp_path):
     keep = "import pandas as pd\nfrom riskmap.pages.measurements import keep_measurements\n"
     keep += "keep_measurements(pd.DataFrame({'seed': [0, 1], 'dice': [1 / 3, None]}))"
     notebook = write_notebook(tmp_path / "01_keeps.ipynb", keep)
     record = execute_notebook(notebook, tmp_path / "out.ipynb", timeout=60)
     assert record["results"] == [{"seed": 0, "dice": pytest.approx(1 / 3)}, {"seed": 1, "dice": None}]
-    export_html(tmp_path / "out.ipynb", tmp_path / "page.html")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "riskmap.measurements+json" not in page
-    assert '"dice": 0.33' not in page
 
 
 @pytest.mark.parametrize(
@@ -412,90 +393,21 @@ def test_ctrl_c_ends_all_kernels_and_leaves_nothing_half_written(tmp_path):
     assert not any(each.is_finished() for each in three)
 
 
-# ---- pages
-
-
-@pytest.fixture
-def page(tmp_path):
-    """The text of a page made from a notebook with formulas, figures, a widget, a table and a text bar."""
-    png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "m"}, "text/plain": "IntSlider(value=0)"}
-    prose = (
-        "## The *map*\n\nHardness $h_i = -\\log E_i[y_i]$, `$not math$` and $\\begin{cases}a\\end{cases}$\n\n"
-        "$$r = \\frac{1}{n}$$"
-    )
-    shown = new_code_cell(
-        "show()",
-        outputs=[
-            new_output("display_data", {"image/png": png}),
-            new_output("display_data", {"image/png": png}, metadata={"image/png": {"alt": "A risk map"}}),
-            new_output("display_data", widget),
-            new_output("display_data", {**widget, "image/png": png}, metadata={"image/png": {"alt": "a strip"}}),
-            new_output("display_data", {"text/html": "<table><tr><td>cell</td></tr></table>"}),
-            new_output("stream", text="done"),
-        ],
-    )
-    notebook = write_notebook(tmp_path / "02_map.ipynb", new_markdown_cell(prose), shown)
-    content = nbformat.read(notebook, as_version=4)
-    content.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
-    nbformat.write(content, notebook)
-    (tmp_path / "02_map.ipynb.json").write_text('{"duration_seconds": 90}')
-    entry = export_html(notebook, tmp_path / "02_map.html", Page("01.html", "Before & after"), Page("03.html", "Then"))
-    assert entry == Page("02_map.html", "Title of 02_map", 90)
-    return (tmp_path / "02_map.html").read_text(encoding="utf-8")
-
-
-def test_page_loads_nothing_from_elsewhere(page):
-    assert "<script" not in page
-    assert "<link" not in page
-    assert not re.search(r"""(src|href)=["']?(https?:)?//|@import|url\(["']?https?:""", page)
-
-
-def test_page_keeps_what_a_reader_sees(page):
-    assert "<title>Title of 02_map</title>" in page
-    assert "<td>cell</td>" in page
-    assert "IntSlider" not in page
-    assert 'href="01.html">← Before &amp; after</a>' in page
-    assert 'href="03.html">Then →</a>' in page
-    assert 'href="index.html"' in page
-    assert 'alt="A risk map"' in page
-    assert 'alt="a strip"' in page, "an explorer leaves its plain picture"
-    assert 'alt="Figure 1, in the section “The map”"' in page
-    assert "No description has been provided" not in page
-
-
-def test_page_shows_formulas_without_scripts(page):
-    formulas = re.findall(r'<img[^>]*class="formula"[^>]*>', page)
-    assert len(formulas) == 2
-    assert r'alt="h_i = -\log E_i[y_i]"' in formulas[0]
-    assert "data:image/svg+xml;base64," in formulas[0]
-    assert r"\begin{cases}a\end{cases}</code>" in page, "what cannot be set stays readable"
-    assert "$not math$" in page
-
-
-def test_formula_sits_on_the_baseline():
-    depths = {tex: float(re.search(r"vertical-align: (-?[\d.]+)pt", formula_to_html(tex))[1]) for tex in ("x", "y_i")}
-    assert depths["y_i"] < depths["x"] <= 0
-    with pytest.raises(ValueError, match="cannot set the formula"):
-        formula_to_html(r"\nosuchcommand{x}")
-
-
-def test_contents_list_titles_and_minutes(tmp_path):
-    text = write_index([Page("a.html", "A < B", 90), Page("b.html", "B", 5), Page("c.html", "C")], tmp_path / "i.html")
-    page = text.read_text(encoding="utf-8")
-    assert [*re.findall(r'href="(\w\.html)"', page)] == ["a.html", "b.html", "c.html"]
-    assert "A &lt; B" in page
-    assert re.findall(r"ran ([^<]+)<", page) == ["1.5 min", "5 s"]
-
-
 # ---- the tutorial
 
 SPEED = {"ten_steps_ms": 500.0, "device": "cpu", "precision": "float32"}
 
 
+def write_names(pages: Mapping[Path, Path | None], build: Path) -> None:
+    """Write into the first page of a site which of its pages were executed: the site itself is tested elsewhere."""
+    (build / "html").mkdir(parents=True, exist_ok=True)
+    executed = {notebook.stem: copy is not None for notebook, copy in pages.items()}
+    (build / "html" / "index.html").write_text(json.dumps(executed))
+
+
 @pytest.fixture
 def course(tmp_path, monkeypatch):
-    """A course of two tiny notebooks; returns (folder, profile, cohorts asked for)."""
+    """A course of two tiny notebooks; returns (folder, profile, cohorts asked for). The site is what it would show."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
     declared = 'cohort = "a_cohort"\nsteps = 1'
@@ -505,6 +417,7 @@ def course(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(tutorial, "ensure_cohort", lambda name, data_dir: asked.append((name, data_dir)))
     monkeypatch.setattr(duration, "time_steps", lambda: dict(SPEED))
+    monkeypatch.setattr(tutorial, "build_site", write_names)
     return folder, write_profile(folder / "profiles" / "tiny.yaml", "cohort: b_cohort\nsteps: 2\n"), asked
 
 
@@ -514,11 +427,11 @@ def test_tutorial_runs_once_and_shows_results_and_pages(course, tmp_path, capsys
     index = tutorial.run_tutorial(notebooks, profile, [("steps", "7")], build=tmp_path / "build")
     assert asked == [("b_cohort", "build/data")]
     assert "01_second\nDice of 7 steps" in capsys.readouterr().out
-    assert {path.name for path in index.parent.iterdir()} == {"index.html", "00_first.html", "01_second.html"}
+    assert json.loads(index.read_text()) == {"00_first": True, "01_second": True}
     # the second call runs nothing, and a later choice of one notebook keeps the pages of the others
     tutorial.run_tutorial(notebooks[1:], profile, [("steps", "7")], build=tmp_path / "build")
     assert "01_second: already done" in capsys.readouterr().out
-    assert "00_first.html" in index.read_text()
+    assert json.loads(index.read_text()) == {"00_first": True, "01_second": True}
 
 
 def test_the_first_call_writes_down_how_long_it_took(course, tmp_path):
@@ -530,7 +443,7 @@ def test_the_first_call_writes_down_how_long_it_took(course, tmp_path):
     assert (record["profile"], record["jobs"], record["cores"]) == ("tiny", 2, joblib.cpu_count())
     assert list(record["pages"]) == ["00_first", "01_second"]
     assert all(page["seconds"] > 0 for page in record["pages"].values())
-    assert list(record["parts"]) == ["cohorts", "runs", "pages"]
+    assert list(record["parts"]) == ["cohorts", "runs", "pages", "site"]
     assert record["seconds"] >= sum(record["parts"].values()) - 0.2
     (build / "tutorial_time.json").unlink()
     (build / "notebooks" / "00_first.ipynb").unlink()
@@ -560,9 +473,25 @@ def test_a_page_that_fails_is_told_at_the_end_and_the_others_are_there(course, t
     told = capsys.readouterr()
     assert "01_second\nDice of 2 steps" in told.out
     assert "00_first.ipynb, cell 4 of 4: ZeroDivisionError" in told.err
-    pages = {path.name for path in (tmp_path / "build" / "html").iterdir()}
-    assert pages == {"index.html", "01_second.html"}
+    pages = json.loads((tmp_path / "build" / "html" / "index.html").read_text())
+    assert pages == {"00_first": False, "01_second": True}
     assert not (tmp_path / "build" / "tutorial_time.json").exists()
+
+
+def test_a_site_that_cannot_be_built_is_told_after_the_pages_that_failed(course, tmp_path, monkeypatch):
+    folder, profile, _ = course
+
+    def fail(pages, build):
+        raise SiteError("the site could not be built: a broken link")
+
+    monkeypatch.setattr(tutorial, "build_site", fail)
+    notebooks = tutorial.find_notebooks(folder)
+    with pytest.raises(NotebookError, match="a broken link"):
+        tutorial.run_tutorial(notebooks, profile, build=tmp_path / "build")
+    assert (tmp_path / "build" / "notebooks" / "00_first.ipynb").is_file(), "what was executed stays"
+    write_notebook(folder / "00_first.ipynb", "1 / 0", parameters='cohort = "a_cohort"\nsteps = 1')
+    with pytest.raises(NotebookError, match=r"(?s)ZeroDivisionError.*a broken link"):
+        tutorial.run_tutorial(notebooks, profile, build=tmp_path / "build")
 
 
 def test_where_every_page_fails_each_is_told(course, tmp_path):

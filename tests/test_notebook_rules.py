@@ -156,7 +156,7 @@ BREAKS = {
     "absolute path": (add_cell("open('/home/me/x.nii')"), "absolute path '/home'"),
     "home path in prose": (set_source(9, "`data/x`", "`~/x`"), "absolute path '~/'"),
     "windows path": (add_cell('open("C:\\\\x")'), "absolute path"),
-    "formula": (set_source(5, "what", "$\\begin{cases} a \\end{cases}$ what"), "cannot set the formula"),
+    "formula": (set_source(5, "what", "$\\nosuchcommand{a}$ what"), "cannot be set"),
     "outputs": (set_cell(6, "outputs", [new_output("stream", text="3")]), "cell 7: has outputs"),
     "execution count": (set_cell(6, "execution_count", 3), "cell 7: has an execution count"),
     "widget state": (set_metadata("widgets", {"state": {}}), "widget state"),

@@ -20,9 +20,8 @@ from riskmap.experiment.findings import Findings
 from riskmap.experiment.sentences import Sentences
 from riskmap.experiment.shown import markdown_table
 from riskmap.project.files import read_json
-from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.paths import DOCS, PROJECT_ROOT
 from riskmap.rerun.execution import execute_notebook
-from riskmap.rerun.html_pages import export_html
 from riskmap.rerun.notebooks import declared_parameters, read_profile
 
 NOTEBOOKS = sorted((PROJECT_ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -99,9 +98,9 @@ def test_notebook_keeps_the_rules(notebook):
 
 @pytest.mark.notebooks
 @by_name
-def test_notebook_runs(notebook, smoke_run, tmp_path):
-    page = export_html(smoke_run(notebook.name[:2]), tmp_path / "page.html")
-    assert page.title in (tmp_path / "page.html").read_text(encoding="utf-8")
+def test_notebook_runs_and_shows_something(notebook, smoke_run):
+    cells = nbformat.read(smoke_run(notebook.name[:2]), as_version=4).cells
+    assert any(cell.get("outputs") for cell in cells)
 
 
 def shown_by(page: Path) -> str:
@@ -112,13 +111,13 @@ def shown_by(page: Path) -> str:
 
 
 @pytest.mark.notebooks
-def test_the_pages_say_what_the_readme_says(smoke_run):
+def test_the_pages_say_what_the_published_experiment_says(smoke_run):
     simulated, real = Findings.read("simulated"), Findings.read("real")
-    told, readme = Sentences(simulated, real), (PROJECT_ROOT / "README.md").read_text(encoding="utf-8")
+    told, published = Sentences(simulated, real), (DOCS / "experiment.md").read_text(encoding="utf-8")
     shown = shown_by(smoke_run("05"))
     for text in (told.found().text, told.rules().text):
         assert text in shown
-        assert text in readme
+        assert text in published
     assert told.reach().text in shown
     tables_of_five = [tables.pair_table, tables.case_table, tables.harm_table, tables.arm_table, tables.selection_table]
     for make in tables_of_five:
@@ -126,7 +125,7 @@ def test_the_pages_say_what_the_readme_says(smoke_run):
     tables_of_nine = [tables.pair_table, tables.arm_table, tables.case_table, tables.harm_table]
     for make in (*tables_of_nine, tables.shots_gains, tables.elsewhere_table):
         assert markdown_table(make(real)) in shown_by(smoke_run("09")), make.__name__
-    assert markdown_table(tables.arm_table(real)) in readme
+    assert markdown_table(tables.arm_table(real)) in published
 
 
 @pytest.mark.notebooks

@@ -10,7 +10,6 @@ from riskmap.experiment import figures, score_tables
 from riskmap.experiment.figures import draw_summary
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.habit_figures import HabitChart
-from riskmap.experiment.sentences import Sentences
 from riskmap.pages.comparison import Comparison
 from riskmap.project.files import digest_of, read_json, write_json
 from riskmap.project.paths import PROJECT_ROOT
@@ -31,16 +30,20 @@ def found(request):
 
 
 @pytest.fixture(scope="module")
-def sentences():
-    return Sentences(Findings.read("simulated"), Findings.read("real"))
+def texts():
+    return publish.published_texts()
 
 
-def test_the_readme_shows_what_the_records_say(records, sentences):
-    text = publish.README.read_text(encoding="utf-8")
-    recipe = read_json(publish.RECIPE_RECORDS)["rows"]
-    assert publish.readme_text(text, records, sentences, recipe, HabitChart.read()) == text, (
-        "run: python -m riskmap publish"
-    )
+@pytest.mark.parametrize("document", publish.PLACES, ids=lambda path: path.relative_to(PROJECT_ROOT).as_posix())
+def test_documents_show_what_the_records_say(document, texts):
+    assert texts[document] == document.read_text(encoding="utf-8"), "run: python -m riskmap publish"
+
+
+def test_every_generated_section_of_a_document_is_published():
+    """A section with markers that nobody fills would grow old unseen."""
+    for document in [publish.README, *sorted(publish.DOCS.rglob("*.md"))]:
+        marked = re.findall(r"^<!-- /([a-z-]+) -->$", document.read_text(encoding="utf-8"), re.MULTILINE)
+        assert sorted(marked) == sorted(publish.PLACES.get(document, ())), document
 
 
 @pytest.mark.parametrize("figure", [publish.FIGURE, publish.HARM_FIGURE], ids=lambda path: path.stem)

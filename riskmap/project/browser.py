@@ -1,4 +1,4 @@
-"""Move the notebooks' sliders in a real browser (``python -m riskmap test-browser``), or say why it cannot be done."""
+"""Sliders and site in a real browser (``python -m riskmap test-browser``), or why it cannot be done."""
 
 import argparse
 import os

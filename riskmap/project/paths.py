@@ -6,6 +6,8 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 # small generated records, and the figures drawn from them
 RESULTS = PROJECT_ROOT / "results"
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
+# guides, glossary and the other documents of the site
+DOCS = PROJECT_ROOT / "docs"
 BUILD = PROJECT_ROOT / "build"
 
 

@@ -1,2 +1,2 @@
-"""Notebooks executed from outside: one page, the whole tutorial, sweeps on many workers, HTML pages, and what is
-published in the README. It stands on top and may import every other room; none imports it."""
+"""Notebooks executed from outside: one page, the whole tutorial, sweeps on many workers, the site, and what is
+published in the documents. It stands on top and may import every other room; none imports it."""

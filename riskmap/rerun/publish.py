@@ -1,11 +1,11 @@
-"""Write what is published: small records under ``results/``, and the README's tables and figures drawn from them.
+"""Write what is published: small records under ``results/``, and tables and figures of documents drawn from them.
 
 ``python -m riskmap publish`` regenerates every table and figure from the records; a test fails when they disagree.
 """
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from PIL import Image
 from riskmap.experiment.figures import draw_harm, draw_repairs, draw_summary
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.habit_figures import HabitChart
+from riskmap.experiment.headline import headline
 from riskmap.experiment.recipe import RECORDS as RECIPE_RECORDS
 from riskmap.experiment.recipe_table import recipe_section
 from riskmap.experiment.score_tables import readme_section, scores
@@ -24,10 +25,11 @@ from riskmap.pages.parameters import Comparing
 from riskmap.project.commands import exit_status, positive, run_command
 from riskmap.project.environment import require_checkout
 from riskmap.project.files import atomic_path, digest_of, read_json, write_json
-from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, RESULTS, resolve
+from riskmap.project.paths import DOCS, NOTEBOOKS, PROJECT_ROOT, RESULTS, resolve
 from riskmap.project.writing import require_own_copy
 from riskmap.rerun.duration import RECORD_NAME
 from riskmap.rerun.notebooks import checked_parameters, page_of
+from riskmap.rerun.road import road
 from riskmap.rerun.tutorial import PROFILE, find_profile
 from riskmap.training.runs import missing_runs
 
@@ -39,6 +41,13 @@ HABITS_FIGURE = RESULTS / "habits.png"
 COST = RESULTS / "cost.json"
 TIME = RESULTS / RECORD_NAME
 README = PROJECT_ROOT / "README.md"
+# the generated sections of each document; one section may stand in several
+PLACES: dict[Path, tuple[str, ...]] = {
+    README: ("tutorial-table", "recipe", "habits", "experiment"),
+    DOCS / "index.md": ("finding", "road"),
+    DOCS / "experiment.md": ("experiment", "habits", "tutorial-table"),
+    DOCS / "recipe.md": ("recipe",),
+}
 
 
 def tutorial_comparisons(seeds: Sequence[int], out_dir: str, data_dir: str = "build/data") -> list[Comparison]:
@@ -100,18 +109,28 @@ def publish_time(measured: Path, path: Path = TIME, cost: Path = COST) -> None:
     write_json(cost, {"seconds": {name: round(seconds, 1) for name, seconds in sorted(alone.items())}, **machine})
 
 
-def readme_text(
-    text: str,
-    records: Sequence[Mapping[str, Any]],
-    sentences: Sentences,
-    recipe: Sequence[Mapping[str, Any]],
-    chart: HabitChart,
-) -> str:
-    """Return the README with its generated sections made anew."""
-    text = replace_section(text, "tutorial-table", readme_section(records))
-    text = replace_section(text, "recipe", recipe_section(recipe))
-    text = replace_section(text, "habits", chart.section())
-    return replace_section(text, "experiment", sentences.section())
+def published_texts() -> dict[Path, str]:
+    """Return every document of ``PLACES`` with its generated sections made anew.
+
+    Raises:
+        ValueError: a document lacks a section.
+    """
+    simulated, real = Findings.read("simulated"), Findings.read("real")
+    sections: dict[str, Callable[[Path], str]] = {
+        "tutorial-table": lambda _: readme_section(read_json(TUTORIAL_RECORDS)),
+        "recipe": lambda _: recipe_section(read_json(RECIPE_RECORDS)["rows"]),
+        "habits": lambda _: HabitChart.read().section(),
+        "experiment": lambda _: Sentences(simulated, real).section(),
+        "finding": lambda _: headline(simulated, real).text,
+        "road": lambda document: road(read_json(TIME), document.parent),
+    }
+    texts = {}
+    for document, names in PLACES.items():
+        text = document.read_text(encoding="utf-8")
+        for name in names:
+            text = replace_section(text, name, sections[name](document))
+        texts[document] = text
+    return texts
 
 
 def replace_section(text: str, name: str, content: str) -> str:
@@ -142,7 +161,7 @@ def _save(figure: Figure, path: Path, records: Any) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Regenerate the README's figure and table from ``results/``; with --publish, collect new records there first."""
+    """Regenerate published tables and figures from ``results/``; with --publish, collect new records there first."""
     parser = argparse.ArgumentParser(prog="python -m riskmap publish", description=main.__doc__)
     parser.add_argument("--publish", metavar="OUT_DIR", help="collect the records of pages 3 and 4 from these runs")
     parser.add_argument("--seeds", type=positive, default=2, help="seeds of page 3 that are collected")
@@ -151,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         require_checkout(PROJECT_ROOT)
-        require_own_copy("riskmap publish", RESULTS, README.parent)
+        require_own_copy("riskmap publish", RESULTS, *{document.parent for document in PLACES})
         if options.publish:
             publish(tutorial_comparisons(range(options.seeds), options.publish))
         if options.time:
@@ -162,11 +181,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _save(draw_repairs(real, simulated), REPAIRS_FIGURE, [real.digest, simulated.digest])
         chart = HabitChart.read()
         _save(chart.draw(), HABITS_FIGURE, chart.rows)
-        text, recipe = README.read_text(encoding="utf-8"), read_json(RECIPE_RECORDS)["rows"]
-        readme = readme_text(text, records, Sentences(simulated, real), recipe, chart)
-        with atomic_path(README) as temporary:
-            temporary.write_text(readme, encoding="utf-8")
-        print(f"wrote the tables of {README.name} and the figures of {RESULTS.name}/ from its records")
+        for document, text in published_texts().items():
+            with atomic_path(document) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        named = ", ".join(document.relative_to(PROJECT_ROOT).as_posix() for document in PLACES)
+        print(f"wrote the tables of {named} and the figures of {RESULTS.name}/ from its records")
         return 0
 
     return exit_status(work, "the same command begins again")

@@ -16,7 +16,6 @@ from riskmap.pages.sweep_links import linked_table
 from riskmap.pages.sweep_table import PREFIX, measures_of, ranking, varied
 from riskmap.project.files import atomic_path, read_json
 from riskmap.rerun.execution import record_of
-from riskmap.rerun.html_pages import STYLE
 from riskmap.rerun.sweep_jobs import Job
 
 
@@ -61,8 +60,8 @@ def write_summary(
         parts.append(linked_table(table, folder, folder))
     text = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(title)}</title><style>body {{ margin: 0; }}{STYLE}{_STYLE}</style></head>\n"
-        f'<body class="jp-Notebook"><main class="sweep">\n{chr(10).join(parts)}\n</main></body></html>\n'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
+        f"<body><main>\n{chr(10).join(parts)}\n</main></body></html>\n"
     )
     with atomic_path(folder / "summary.html") as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -70,10 +69,12 @@ def write_summary(
 
 
 _STYLE = """
-main.sweep { font-family: system-ui, sans-serif; overflow-x: auto; }
-main.sweep table { border-collapse: collapse; font-size: 13px; }
-main.sweep th, main.sweep td { padding: 3px 10px; border-bottom: 1px solid #ddd; text-align: right; }
-main.sweep img { max-width: 100%; } main.sweep pre { white-space: pre-wrap; }
+body { margin: 0; background: #f6f6f4; font: 15px/1.55 system-ui, sans-serif; }
+main { max-width: 1000px; margin: 0 auto; padding: 12px 28px 28px; background: #fff; overflow-x: auto; }
+a { color: #0b5394; }
+table { border-collapse: collapse; font-size: 13px; }
+th, td { padding: 3px 10px; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+img { max-width: 100%; } pre { white-space: pre-wrap; }
 """
 
 

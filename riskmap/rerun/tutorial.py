@@ -18,8 +18,7 @@ from riskmap.project.commands import exit_status, run_command
 from riskmap.project.environment import require_checkout
 from riskmap.project.paths import BUILD, NOTEBOOKS, PROJECT_ROOT, resolve
 from riskmap.project.writing import require_writable
-from riskmap.rerun.execution import NotebookError, record_of
-from riskmap.rerun.html_pages import export_all
+from riskmap.rerun.execution import NotebookError
 from riskmap.rerun.notebooks import (
     checked_parameters,
     declared_parameters,
@@ -29,6 +28,7 @@ from riskmap.rerun.notebooks import (
     read_profile,
 )
 from riskmap.rerun.side_by_side import Execution, execute_side_by_side
+from riskmap.rerun.site import SiteError, build_site, executed_in
 
 PROFILE = "teach"
 
@@ -181,22 +181,22 @@ def run_tutorial(
     timeout: float | None = None,
     force: bool = False,
 ) -> Path:
-    """Make the data, then all missing runs, execute the notebooks side by side, and return the contents of the pages.
+    """Make the data, then all missing runs, execute the notebooks side by side, and return the first page of the site.
 
     Everything that can be checked is checked first. Where notebooks fail, the others are executed all the same, and
-    their pages written. The first call on a fresh clone writes down how long it took, in ``build``.
+    the site shows what they found. The first call on a fresh clone writes down how long it took, in ``build``.
 
     Args:
         notebooks: of one folder.
         profile: YAML file of values.
         given: names and texts of values, which win over the profile.
-        build: where executed notebooks and pages go.
+        build: where executed notebooks and the site go.
         timeout: seconds that one cell may take; None: as long as it needs.
         force: whether notebooks that are done are executed again.
 
     Raises:
         ValueError: a name or a value that does not fit.
-        NotebookError: notebooks failed.
+        NotebookError: notebooks failed, or the site could not be built.
     """
     # these load torch and MONAI, which whoever only looks for a notebook can do without
     from riskmap.rerun.duration import RECORD_NAME, Stopwatch, time_steps
@@ -216,15 +216,22 @@ def run_tutorial(
     ahead.sort(key=lambda notebook: notebook.stem in trained or not isinstance(pages[notebook], Repeated))
     with stopwatch.part("pages"):
         seconds, failed = execute_side_by_side([call.execution(notebook) for notebook in ahead], call.jobs, timeout)
-    # those that an earlier call executed keep their place among the pages
-    finished = [notebook for notebook in call.siblings if record_of(call.output(notebook)).is_file()]
+    # those that an earlier call executed keep what they show
+    executed = executed_in(build / "notebooks", call.siblings)
     for notebook in notebooks:
-        for text in result_texts(call.output(notebook)) if notebook in finished else ():
+        output = executed[notebook]
+        for text in result_texts(output) if output else ():
             print(f"\n{notebook.stem}\n{text}")
-    index = export_all([call.output(notebook) for notebook in finished], build / "html")
-    print(f"\nPages: {index}")
-    if failed:
-        raise NotebookError("\n".join(map(str, failed)))
+    problems: list[Exception] = [*failed]
+    index = build / "html" / "index.html"
+    with stopwatch.part("site"):
+        try:
+            build_site(executed, build)
+            print(f"\nPages: {index}")
+        except SiteError as error:
+            problems.append(error)
+    if problems:
+        raise NotebookError("\n".join(map(str, problems)))
     # where a run failed, pages have made up for it
     if speed and bool(trained) == bool(needed):
         of_pages = {
@@ -252,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profile", default=PROFILE, help=profiles)
     parser.add_argument("--notebooks", nargs="+", metavar="NN", help="only these, by number: 00 03")
     parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    parser.add_argument("-o", "--out", type=Path, help="folder of executed notebooks and pages (build)")
+    parser.add_argument("-o", "--out", type=Path, help="folder of executed notebooks and site (build)")
     parser.add_argument("--timeout", type=float, help="seconds that one cell may take (no limit)")
     parser.add_argument("--force", action="store_true", help="run notebooks again that are already done")
     options = parser.parse_args(arguments)

@@ -1,1 +1,1 @@
-"""The notebooks in a real JupyterLab and a real browser; ``python -m riskmap test-browser`` runs these tests."""
+"""Notebooks in a real JupyterLab, and the site: ``python -m riskmap test-browser`` runs these tests."""

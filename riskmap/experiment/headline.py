@@ -1,0 +1,61 @@
+"""The finding in three sentences, for who opens the site or the README: made from the records of both experiments."""
+
+from collections.abc import Iterable
+
+from riskmap.experiment import families
+from riskmap.experiment.findings import Findings
+from riskmap.experiment.shown import ShownList, numbered
+from riskmap.experiment.tables import points
+
+_ABOVE, _BELOW = "surely above", "surely below"
+
+
+def headline(simulated: Findings, real: Findings) -> ShownList:
+    """Return whether transfer hurt, with which habits it did, and whether a map helped.
+
+    Args:
+        simulated: what was found on simulated patients.
+        real: what was found on real ones.
+    """
+    both = (real, simulated)
+    return numbered([_transfer(both), _habits(both), _maps(both)])
+
+
+def _transfer(both: Iterable[Findings]) -> str:
+    tested = {found: families.transfer(found).values() for found in both}
+    # a gap above 0 is harm
+    parts = [
+        f"{points(found.over_pairs(found.plan.pairs, 'fine_tune', 'scratch'))} Dice points on {found.kind} patients "
+        f"(surely better on {sum(each.verdict == _BELOW for each in pairs)} of {len(pairs)} pairs of tasks, surely "
+        f"worse on {sum(each.verdict == _ABOVE for each in pairs)})"
+        for found, pairs in tested.items()
+    ]
+    return f"**Trained with care**, fine-tuning differs from training from scratch by {' and '.join(parts)}."
+
+
+def _habits(both: Iterable[Findings]) -> str:
+    hurting = []
+    for found in both:
+        tested = families.hard_cases(found)
+        for block in found.plan.hard_cases:
+            if tested[block.title, "scratch", block.plain].verdict == _ABOVE:
+                difference = points(found.over_scratch(block))
+                hurting.append(f"{block.title.partition(' (')[0]} ({found.kind}: {difference})")
+    if not hurting:
+        return "**Trained badly on purpose**, it was surely worse than scratch in none of the cases that were tried."
+    return f"**Trained badly on purpose**, it was surely worse than scratch with {'; '.join(hurting)}."
+
+
+def _maps(both: Iterable[Findings]) -> str:
+    places = [(found, arm, each) for found in both for arm, each in families.places(found).items()]
+    helping = sorted({arm for _, arm, each in places if each.verdict == _ABOVE})
+    number = len({arm for _, arm, _ in places})
+    claim = f"{len(helping) or 'none'} of {number} maps is surely above its shuffled twin"
+    paper = " and ".join(
+        f"{points(families.remedies(found)['risk_map_paper'].estimate)} ({found.kind})" for found in both
+    )
+    lesson = "" if helping else ", so where the weights lie was not shown to matter"
+    return (
+        f"**Weighting the loss by a risk map**: {claim}{lesson}; the reconstruction of the paper's map differs from "
+        f"plain fine-tuning by {paper}."
+    )
