@@ -20,6 +20,7 @@ from riskmap.experiment.recipe_table import recipe_section
 from riskmap.experiment.score_tables import readme_section, scores
 from riskmap.experiment.sentences import Sentences
 from riskmap.pages.comparison import Comparison
+from riskmap.pages.map_pictures import MapPictures
 from riskmap.pages.parameters import Comparing
 from riskmap.project.commands import exit_status, positive, run_command
 from riskmap.project.environment import require_checkout
@@ -35,6 +36,8 @@ TUTORIAL_RECORDS = RESULTS / "tutorial.json"
 FIGURE = RESULTS / "tutorial.png"
 HARM_FIGURE = RESULTS / "negative_transfer.png"
 REPAIRS_FIGURE = RESULTS / "repairs.png"
+MAP_FIGURE = RESULTS / "risk_map.png"
+TWIN_FIGURE = RESULTS / "twin.png"
 HABITS_FIGURE = RESULTS / "habits.png"
 COST = RESULTS / "cost.json"
 TIME = RESULTS / RECORD_NAME
@@ -76,6 +79,18 @@ def publish(comparisons: Sequence[Comparison], path: Path = TUTORIAL_RECORDS) ->
     kind = " (simulated)" if changes.cohort.simulated else ""
     title = f"{comparisons[0].title}, patient {worst}: changed against scratch, seed {changes.seed}{kind}"
     _save(draw_harm(changes, title), HARM_FIGURE, read_json(path))
+
+
+def publish_map(comparison: Comparison, records: Path = TUTORIAL_RECORDS) -> None:
+    """Draw the hardness of a training slice, and the weights beside those of their shuffled twin.
+
+    Args:
+        comparison: the first of :func:`publish`; of its runs only the source network is looked at.
+        records: what :func:`publish` wrote.
+    """
+    pictures = MapPictures(comparison.map())
+    _save(pictures.draw_map(), MAP_FIGURE, read_json(records))
+    _save(pictures.draw_twin(), TWIN_FIGURE, read_json(records))
 
 
 def publish_time(measured: Path, path: Path = TIME, cost: Path = COST) -> None:
@@ -153,7 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_checkout(PROJECT_ROOT)
         require_own_copy("riskmap publish", RESULTS, README.parent)
         if options.publish:
-            publish(tutorial_comparisons(range(options.seeds), options.publish))
+            comparisons = tutorial_comparisons(range(options.seeds), options.publish)
+            publish(comparisons)
+            publish_map(comparisons[0])
         if options.time:
             publish_time(resolve(options.time))
         records = read_json(TUTORIAL_RECORDS)

@@ -1,0 +1,54 @@
+"""The experiments' figures in the shape of a slide: few rows, large letters."""
+
+from math import nan
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from riskmap.experiment import families
+from riskmap.experiment.findings import Findings
+from riskmap.experiment.tables import short_title
+from riskmap.figures.charts import plot_estimates
+from riskmap.figures.style import BLUE, VERMILION
+from riskmap.measure.statistics import Estimate, patient_mean
+
+_SIZE = 14
+_STYLES = {"simulated": (BLUE, "o"), "real": (VERMILION, "s")}
+_NONE = Estimate(nan, nan, nan)
+
+
+def draw_transfer(simulated: Findings, real: Findings) -> Figure:
+    """Draw how far fine-tuning lies above scratch on each pair, a panel per experiment."""
+    figure = Figure(figsize=(13, 4.9), dpi=100, layout="constrained")
+    for ax, found in zip(figure.subplots(1, 2, sharex=True), (simulated, real), strict=True):
+        above = [patient_mean(found.difference(pair, "fine_tune", "scratch")) for pair in found.plan.pairs]
+        names = [pair.title for pair in found.plan.pairs]
+        plot_estimates(ax, names, {found.kind: above}, xlabel="Dice points above scratch", styles=_STYLES)
+        _enlarge_letters(ax, f"{found.kind} patients")
+    return figure
+
+
+def draw_maps(simulated: Findings, real: Findings) -> Figure:
+    """Draw class balance and the maps over all pairs: above plain fine-tuning, and above their shuffled twins."""
+    figure = Figure(figsize=(13, 4.4), dpi=100, layout="constrained")
+    both = {found.kind: (families.remedies(found), families.places(found)) for found in (simulated, real)}
+    arms = list(both[simulated.kind][0])
+    questions = ("Dice points above plain fine-tuning", "Dice points above its own shuffled twin")
+    axes = figure.subplots(1, 2, sharey=True)
+    for place, (ax, question) in enumerate(zip(axes, questions, strict=True)):
+        series = {}
+        for kind, tested in both.items():
+            of_arm = [tested[place].get(arm) for arm in arms]
+            series[kind] = [each.estimate if each else _NONE for each in of_arm]
+        plot_estimates(ax, [short_title(arm) for arm in arms], series, xlabel=question, styles=_STYLES)
+        _enlarge_letters(ax, "")
+    axes[1].legend(loc="upper left", fontsize=_SIZE, frameon=False)
+    return figure
+
+
+def _enlarge_letters(ax: Axes, title: str) -> None:
+    """Set the letters in the size of a slide; the legend goes, since the title names the only series."""
+    ax.set_title(title, fontsize=_SIZE)
+    ax.xaxis.label.set_fontsize(_SIZE)
+    ax.tick_params(labelsize=_SIZE)
+    ax.get_legend().remove()
