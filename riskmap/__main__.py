@@ -32,6 +32,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "sweep": [["riskmap.rerun.sweep"]],
     "experiment": [["riskmap.experiment.run"]],
     "publish": [["riskmap.rerun.publish"]],
+    "slides": [["riskmap.rerun.slides"]],
     "lab": [["jupyter", "lab", "notebooks/00_start_here.ipynb"]],
     "bench": [["benchmarks"]],
     "test": [*_CHECKS, _TESTS],
@@ -44,7 +45,8 @@ targets:
   run           run one notebook: run 03 -f smoke -p shots 2
   sweep         run one notebook with many values: sweep sweeps/smoke.yaml
   experiment    make the records of pages 5 and 9
-  publish       draw the README's tables and figures from the records
+  publish       draw the tables and figures of README and workshop from the records
+  slides        build the workshop's slides
   lab           open JupyterLab at the first notebook
   bench         measure speed and memory
   test          ruff, mypy, pytest

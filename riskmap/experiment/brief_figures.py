@@ -19,7 +19,7 @@ _NONE = Estimate(nan, nan, nan)
 
 def draw_transfer(simulated: Findings, real: Findings) -> Figure:
     """Draw how far fine-tuning lies above scratch on each pair, a panel per experiment."""
-    figure = Figure(figsize=(13, 4.9), dpi=100, layout="constrained")
+    figure = Figure(figsize=(13, 4.6), dpi=100, layout="constrained")
     for ax, found in zip(figure.subplots(1, 2, sharex=True), (simulated, real), strict=True):
         above = [patient_mean(found.difference(pair, "fine_tune", "scratch")) for pair in found.plan.pairs]
         names = [pair.title for pair in found.plan.pairs]

@@ -1,4 +1,4 @@
-"""The teacher's kit in ``workshop/``: what in it is made from records, between ``<!-- name -->`` and ``<!-- /name -->``."""
+"""The teacher's kit in ``workshop/``: what records say of it stands between ``<!-- name -->`` and ``<!-- /name -->``."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -12,6 +12,7 @@ from typing import Any, cast
 from matplotlib.figure import Figure
 from PIL import Image
 
+from riskmap.experiment.brief import Brief
 from riskmap.experiment.figures import draw_harm, draw_repairs, draw_summary
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.habit_figures import HabitChart
@@ -28,6 +29,7 @@ from riskmap.project.files import atomic_path, digest_of, read_json, write_json
 from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, RESULTS, resolve
 from riskmap.project.writing import require_own_copy
 from riskmap.rerun.duration import RECORD_NAME
+from riskmap.rerun.kit import KIT, kit_texts, publish_kit
 from riskmap.rerun.notebooks import checked_parameters, page_of
 from riskmap.rerun.tutorial import PROFILE, find_profile
 from riskmap.training.runs import missing_runs
@@ -157,7 +159,7 @@ def _save(figure: Figure, path: Path, records: Any) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Regenerate the README's figure and table from ``results/``; with --publish, collect new records there first."""
+    """Regenerate what README and workshop show of ``results/``; with --publish, collect new records there first."""
     parser = argparse.ArgumentParser(prog="python -m riskmap publish", description=main.__doc__)
     parser.add_argument("--publish", metavar="OUT_DIR", help="collect the records of pages 3 and 4 from these runs")
     parser.add_argument("--seeds", type=positive, default=2, help="seeds of page 3 that are collected")
@@ -166,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         require_checkout(PROJECT_ROOT)
-        require_own_copy("riskmap publish", RESULTS, README.parent)
+        require_own_copy("riskmap publish", RESULTS, README.parent, KIT)
         if options.publish:
             comparisons = tutorial_comparisons(range(options.seeds), options.publish)
             publish(comparisons)
@@ -183,7 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         readme = readme_text(text, records, Sentences(simulated, real), recipe, chart)
         with atomic_path(README) as temporary:
             temporary.write_text(readme, encoding="utf-8")
-        print(f"wrote the tables of {README.name} and the figures of {RESULTS.name}/ from its records")
+        publish_kit(kit_texts(Brief(simulated, real), read_json(TIME), read_json(COST)))
+        print(f"wrote the tables of {README.name} and {KIT.name}/ and the figures of {RESULTS.name}/ from its records")
         return 0
 
     return exit_status(work, "the same command begins again")

@@ -1,4 +1,4 @@
-"""How Sphinx builds the slides; ``python -m riskmap slides`` calls it on a copy of this folder with texts and figures."""
+"""How Sphinx builds the slides; ``python -m riskmap slides`` calls it on a copy of this folder, with its figures."""
 
 import json
 from pathlib import Path
