@@ -142,9 +142,15 @@ class Brief:
 
     def choice(self) -> str:
         """Return what choosing on validation patients brings."""
-        tested = [families.selections(found) for found in self._both]
+        asked = [families.asked_of(found, _CHOICE) for found in self._both]
         over_scratch, over_tuned = (
-            _two([each[_CHOICE, other].estimate for each in tested]) for other in ("scratch", "fine_tune")
+            _two(
+                [
+                    found.over_pairs(pairs, _CHOICE, other, case)
+                    for found, (pairs, case) in zip(self._both, asked, strict=True)
+                ]
+            )
+            for other in ("scratch", "fine_tune")
         )
         return (
             f"The arm chosen on validation patients differs from scratch by {over_scratch}, from fine-tuning by "

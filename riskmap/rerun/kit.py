@@ -1,4 +1,4 @@
-"""The teacher's kit in ``workshop/``: what records say of it stands between ``<!-- name -->`` and ``<!-- /name -->``."""
+"""The teacher's kit in ``workshop/``: what records say stands between ``<!-- name -->`` and ``<!-- /name -->``."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ def kit_texts(brief: Brief, time: Mapping[str, Any], cost: Mapping[str, Any]) ->
         "times": times(time, cost),
         "first-call": f"On the measuring machine the first `make tutorial` took {_duration(time['seconds'])}.",
         "eight-pixels": eight_pixels(),
-        "eight-pixels-leep": f"LEEP of the eight pixels: {_leep().score([_batch()]):.4f} nats.",
+        "eight-pixels-leep": eight_pixels_leep(),
     }
 
 
@@ -72,6 +72,11 @@ def eight_pixels() -> str:
         for place, (says, label, e, h) in enumerate(zip(OF_TUMOUR, IS_CORE, core.tolist(), hardness, strict=True))
     ]
     return markdown_table(pd.DataFrame(rows).astype(str))
+
+
+def eight_pixels_leep() -> str:
+    """Return the LEEP of the eight pixels."""
+    return f"LEEP of the eight pixels: {_leep().score([_batch()]):.4f} nats."
 
 
 def kit_files(folder: Path = KIT) -> Iterator[Path]:
