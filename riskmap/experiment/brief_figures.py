@@ -51,4 +51,6 @@ def _enlarge_letters(ax: Axes, title: str) -> None:
     ax.set_title(title, fontsize=_SIZE)
     ax.xaxis.label.set_fontsize(_SIZE)
     ax.tick_params(labelsize=_SIZE)
-    ax.get_legend().remove()
+    legend = ax.get_legend()
+    if legend:
+        legend.remove()
