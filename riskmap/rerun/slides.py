@@ -16,7 +16,7 @@ from riskmap.experiment.findings import Findings
 from riskmap.project.commands import exit_status, run_command
 from riskmap.project.environment import require_checkout
 from riskmap.project.files import read_json, write_json
-from riskmap.project.paths import BUILD, PROJECT_ROOT, RESULTS
+from riskmap.project.paths import BUILD, PROJECT_ROOT, resolve
 from riskmap.project.writing import require_writable
 from riskmap.rerun.kit import KIT, kit_texts
 from riskmap.rerun.publish import COST, HARM_FIGURE, MAP_FIGURE, TIME, TWIN_FIGURE
@@ -68,15 +68,16 @@ def figures_of(simulated: Findings, real: Findings) -> dict[str, Figure]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build the workshop's slides from the published records; open them in a browser, S shows the speaker's notes."""
     parser = argparse.ArgumentParser(prog="python -m riskmap slides", description=main.__doc__)
-    parser.add_argument("--out", type=Path, default=SLIDES, metavar="FOLDER", help="where to (default: build/slides)")
+    parser.add_argument("--out", default=SLIDES, metavar="FOLDER", help="where to (default: build/slides)")
     options = parser.parse_args(arguments)
 
     def work() -> int:
         require_checkout(PROJECT_ROOT)
-        require_writable({"--out": options.out})
-        simulated, real = Findings.read("simulated", RESULTS), Findings.read("real", RESULTS)
+        out = resolve(options.out)
+        require_writable({"--out": out})
+        simulated, real = Findings.read("simulated"), Findings.read("real")
         texts = kit_texts(Brief(simulated, real), read_json(TIME), read_json(COST))
-        print(f"wrote {build_slides(texts, figures_of(simulated, real), options.out)}")
+        print(f"wrote {build_slides(texts, figures_of(simulated, real), out)}")
         return 0
 
     return exit_status(work, "the same command begins again")
