@@ -193,8 +193,9 @@ def test_publishing_the_kit_fills_every_file(tmp_path):
     assert (tmp_path / "one.md").read_text() == "# One\n<!-- t -->\nnew\n<!-- /t -->\n"
 
 
-@pytest.mark.parametrize("figure", [publish.MAP_FIGURE, publish.TWIN_FIGURE], ids=lambda path: path.stem)
-def test_the_pictures_of_the_map_belong_to_the_published_run(figure):
+@pytest.mark.parametrize("name", ["NEAR_FIGURE", "MAP_FIGURE", "TWIN_FIGURE"])
+def test_the_pictures_of_the_slides_belong_to_the_published_run(name):
+    figure = getattr(publish, name)
     assert publish.figure_digest(figure) == digest_of(read_json(publish.TUTORIAL_RECORDS)), "run: riskmap publish"
 
 

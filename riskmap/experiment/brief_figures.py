@@ -2,19 +2,46 @@
 
 from math import nan
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from riskmap.experiment import families
+from riskmap.experiment.changes import Changes
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.tables import short_title
 from riskmap.figures.charts import plot_estimates
-from riskmap.figures.style import BLUE, VERMILION
+from riskmap.figures.images import enlarge, plot_harm_row, window_of
+from riskmap.figures.style import BLUE, SKY, VERMILION
 from riskmap.measure.statistics import Estimate, patient_mean
 
 _SIZE = 14
 _STYLES = {"simulated": (BLUE, "o"), "real": (VERMILION, "s")}
 _NONE = Estimate(nan, nan, nan)
+
+
+def draw_harm_enlarged(changes: Changes) -> Figure:
+    """Draw the target of the slice with the most harm from near by; see ``experiment.figures.draw_harm``."""
+    worst, height = changes.worst()
+    shown = changes.masks(worst, height)
+    truth = changes.truth[worst][..., height] > 0
+    window = window_of(np.any([truth, *(mask for masks in shown.values() for mask in masks)], axis=0), margin=3)
+    figure = Figure(figsize=(4.3 * len(shown), 5.4), dpi=100, layout="constrained")
+    axes = figure.subplots(1, len(shown), squeeze=False)[0]
+    image = changes.cohort.image(worst, changes.task.modality)[..., height]
+    for ax, panel in zip(axes, plot_harm_row(axes, image, shown, truth), strict=True):
+        enlarge(ax, window)
+        # L, R and A stand at the borders of the whole slice
+        for letter in list(ax.texts):
+            letter.remove()
+        ax.title.set_fontsize(_SIZE)
+        legend = panel.get_legend()
+        if legend:
+            legend.remove()
+    colours = [Patch(color=VERMILION, label="harmed"), Patch(color=SKY, label="repaired (dotted)")]
+    figure.legend(handles=colours, loc="outside lower center", ncols=2, fontsize=_SIZE, frameon=False)
+    return figure
 
 
 def draw_transfer(simulated: Findings, real: Findings) -> Figure:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from riskmap.experiment.brief import Brief
+from riskmap.experiment.brief_figures import draw_harm_enlarged
 from riskmap.experiment.figures import draw_harm, draw_repairs, draw_summary
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.habit_figures import HabitChart
@@ -38,6 +39,7 @@ TUTORIAL_RECORDS = RESULTS / "tutorial.json"
 FIGURE = RESULTS / "tutorial.png"
 HARM_FIGURE = RESULTS / "negative_transfer.png"
 REPAIRS_FIGURE = RESULTS / "repairs.png"
+NEAR_FIGURE = RESULTS / "negative_transfer_near.png"
 MAP_FIGURE = RESULTS / "risk_map.png"
 TWIN_FIGURE = RESULTS / "twin.png"
 HABITS_FIGURE = RESULTS / "habits.png"
@@ -83,13 +85,14 @@ def publish(comparisons: Sequence[Comparison], path: Path = TUTORIAL_RECORDS) ->
     _save(draw_harm(changes, title), HARM_FIGURE, read_json(path))
 
 
-def publish_map(comparison: Comparison, records: Path = TUTORIAL_RECORDS) -> None:
-    """Draw the hardness of a training slice, and the weights beside those of their shuffled twin.
+def publish_pictures(comparison: Comparison, records: Path = TUTORIAL_RECORDS) -> None:
+    """Draw the slides' pictures: harm from near by, the hardness of a training slice, and weights beside their twin's.
 
     Args:
-        comparison: the first of :func:`publish`; of its runs only the source network is looked at.
+        comparison: the first of :func:`publish`.
         records: what :func:`publish` wrote.
     """
+    _save(draw_harm_enlarged(comparison.changes()), NEAR_FIGURE, read_json(records))
     pictures = MapPictures(comparison.map())
     _save(pictures.draw_map(), MAP_FIGURE, read_json(records))
     _save(pictures.draw_twin(), TWIN_FIGURE, read_json(records))
@@ -172,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.publish:
             comparisons = tutorial_comparisons(range(options.seeds), options.publish)
             publish(comparisons)
-            publish_map(comparisons[0])
+            publish_pictures(comparisons[0])
         if options.time:
             publish_time(resolve(options.time))
         records = read_json(TUTORIAL_RECORDS)

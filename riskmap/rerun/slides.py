@@ -19,11 +19,11 @@ from riskmap.project.files import read_json, write_json
 from riskmap.project.paths import BUILD, PROJECT_ROOT, resolve
 from riskmap.project.writing import require_writable
 from riskmap.rerun.kit import KIT, kit_texts
-from riskmap.rerun.publish import COST, HARM_FIGURE, MAP_FIGURE, TIME, TWIN_FIGURE
+from riskmap.rerun.publish import COST, MAP_FIGURE, NEAR_FIGURE, TIME, TWIN_FIGURE
 
 SOURCE = KIT / "slides"
 SLIDES = BUILD / "slides"
-_PUBLISHED = (HARM_FIGURE, MAP_FIGURE, TWIN_FIGURE)
+_PUBLISHED = (NEAR_FIGURE, MAP_FIGURE, TWIN_FIGURE)
 
 
 def build_slides(
