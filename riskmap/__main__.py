@@ -32,8 +32,8 @@ COMMANDS: dict[str, list[list[str]]] = {
     "sweep": [["riskmap.rerun.sweep"]],
     "experiment": [["riskmap.experiment.run"]],
     "publish": [["riskmap.rerun.publish"]],
-    "slides": [["riskmap.rerun.slides"]],
     "lab": [["jupyter", "lab", "notebooks/00_start_here.ipynb"]],
+    "slides": [["riskmap.rerun.slides"]],
     "bench": [["benchmarks"]],
     "test": [*_CHECKS, _TESTS],
     "test-all": [*_CHECKS, [*_TESTS, "-m", ""]],
@@ -45,9 +45,9 @@ targets:
   run           run one notebook: run 03 -f smoke -p shots 2
   sweep         run one notebook with many values: sweep sweeps/smoke.yaml
   experiment    make the records of pages 5 and 9
-  publish       draw the tables and figures of README and workshop from the records
-  slides        build the workshop's slides
+  publish       draw the README's tables and figures from the records
   lab           open JupyterLab at the first notebook
+  slides        build the workshop's slides
   bench         measure speed and memory
   test          ruff, mypy, pytest
   test-all      the same with the slow tests: every archive layout through every page, sweeps that lose a worker

@@ -162,7 +162,7 @@ def _save(figure: Figure, path: Path, records: Any) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Regenerate what README and workshop show of ``results/``; with --publish, collect new records there first."""
+    """Regenerate the README's figure and table from ``results/``; with --publish, collect new records there first."""
     parser = argparse.ArgumentParser(prog="python -m riskmap publish", description=main.__doc__)
     parser.add_argument("--publish", metavar="OUT_DIR", help="collect the records of pages 3 and 4 from these runs")
     parser.add_argument("--seeds", type=positive, default=2, help="seeds of page 3 that are collected")
@@ -171,13 +171,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         require_checkout(PROJECT_ROOT)
-        require_own_copy("riskmap publish", RESULTS, README.parent, KIT)
+        require_own_copy("riskmap publish", RESULTS, README.parent)
         if options.publish:
             comparisons = tutorial_comparisons(range(options.seeds), options.publish)
             publish(comparisons)
             publish_pictures(comparisons[0])
         if options.time:
             publish_time(resolve(options.time))
+        brief = Brief(Findings.read("simulated"), Findings.read("real"))
+        publish_kit(kit_texts(brief, read_json(TIME), read_json(COST)))
+        print(f"wrote what {KIT.name}/ counts")
         records = read_json(TUTORIAL_RECORDS)
         _save(draw_summary(scores(records)), FIGURE, records)
         real, simulated = Findings.read("real"), Findings.read("simulated")
@@ -188,8 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         readme = readme_text(text, records, Sentences(simulated, real), recipe, chart)
         with atomic_path(README) as temporary:
             temporary.write_text(readme, encoding="utf-8")
-        publish_kit(kit_texts(Brief(simulated, real), read_json(TIME), read_json(COST)))
-        print(f"wrote the tables of {README.name} and {KIT.name}/ and the figures of {RESULTS.name}/ from its records")
+        print(f"wrote the tables of {README.name} and the figures of {RESULTS.name}/ from its records")
         return 0
 
     return exit_status(work, "the same command begins again")

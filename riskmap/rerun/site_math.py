@@ -19,6 +19,8 @@ _PARTS = {
     **dict.fromkeys(("msub", "msup", "mover", "munder"), 2),
     **dict.fromkeys(("msubsup", "munderover"), 3),
 }
+# a function and what it is of stand apart, unless a parenthesis does it
+_FUNCTION = re.compile(r"(<mi>(?:log|ln|exp)</mi>)(?!<mo[^>]*>&#x00028;|</)")
 _TEXTS = ("mi", "mn", "mo", "mtext")
 
 
@@ -54,6 +56,7 @@ def formula_to_mathml(tex: str, block: bool = False) -> str:
             raise _refused(source, f"{element.text} is not known")
         if len(element) != _PARTS.get(name, len(element)):
             raise _refused(source, f"a part of {name} is missing")
+    mathml = _FUNCTION.sub(r"\1<mspace width='0.17em'/>", mathml)
     return mathml.replace("<math ", f'<math alttext="{_escaped(source)}" ', 1)
 
 
