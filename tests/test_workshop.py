@@ -163,7 +163,7 @@ def test_a_changed_record_changes_what_the_kit_says(found):
 def test_a_changed_time_changes_the_table_of_times():
     time, cost = read_json(publish.TIME), read_json(publish.COST)
     time["pages"]["02_risk_map"]["seconds"] = 3000.0
-    assert "| 02 risk map | 50.0 min |" in kit.times(time, cost)
+    assert "| 2 · risk map | 50.0 min |" in kit.times(time, cost)
 
 
 def test_the_eight_pixels_are_those_of_page_2():

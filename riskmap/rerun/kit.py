@@ -45,7 +45,7 @@ def times(time: Mapping[str, Any], cost: Mapping[str, Any]) -> str:
     pages = time["pages"]
     rows = [
         {
-            "page": page.replace("_", " "),
+            "page": f"{int(page[:2])} · {page[3:].replace('_', ' ')}",
             "machine time, networks there": _duration(pages[page]["seconds"]) if page in pages else "–",
             "machine time, trained on the spot": _duration(alone),
         }
