@@ -35,6 +35,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "exercises": [["riskmap.exercises.generate"]],
     "site": [["riskmap.rerun.site"]],
     "lab": [["jupyter", "lab", "notebooks/00_start_here.ipynb"]],
+    "slides": [["riskmap.rerun.slides"]],
     "bench": [["benchmarks"]],
     "test": [*_CHECKS, _TESTS],
     "test-all": [*_CHECKS, [*_TESTS, "-m", ""]],
@@ -50,6 +51,7 @@ targets:
   exercises     write the student's and the solved copies of the exercises from their sources
   site          build the site from what was executed before, without executing anything
   lab           open JupyterLab at the first notebook
+  slides        build the workshop's slides
   bench         measure speed and memory
   test          ruff, mypy, pytest
   test-all      the same with the slow tests: every archive layout through every page, sweeps that lose a worker

@@ -269,8 +269,10 @@ def test_lock_fits_the_requirements():
 
 def test_conda_environment_names_the_same_requirements():
     conda = yaml.safe_load((PROJECT_ROOT / "environment.yml").read_text())["dependencies"]
-    assert {"pip": ["-e ."]} in conda, "pip installs the package itself"
-    names = {Requirement(line) for line in conda if isinstance(line, str) and line != "pip"}
+    (of_pip,) = (line["pip"] for line in conda if isinstance(line, dict))
+    assert "-e ." in of_pip, "pip installs the package itself"
+    of_pip.remove("-e .")
+    names = {Requirement(line) for line in [*conda, *of_pip] if isinstance(line, str) and line != "pip"}
     python = tomllib.loads(PYPROJECT.read_text())["project"]["requires-python"]
     wanted = [f"python{python}", *check_env.read_requirements(PYPROJECT)]
     assert names == {Requirement(line.replace("torch>", "pytorch>")) for line in wanted}

@@ -12,6 +12,8 @@ from typing import Any, cast
 from matplotlib.figure import Figure
 from PIL import Image
 
+from riskmap.experiment.brief import Brief
+from riskmap.experiment.brief_figures import draw_harm_enlarged
 from riskmap.experiment.figures import draw_harm, draw_repairs, draw_summary
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.habit_figures import HabitChart
@@ -21,6 +23,7 @@ from riskmap.experiment.recipe_table import recipe_section
 from riskmap.experiment.score_tables import readme_section, scores
 from riskmap.experiment.sentences import Sentences
 from riskmap.pages.comparison import Comparison
+from riskmap.pages.map_pictures import MapPictures
 from riskmap.pages.parameters import Comparing
 from riskmap.project.commands import exit_status, positive, run_command
 from riskmap.project.environment import require_checkout
@@ -28,6 +31,7 @@ from riskmap.project.files import atomic_path, digest_of, read_json, write_json
 from riskmap.project.paths import DOCS, NOTEBOOKS, PROJECT_ROOT, RESULTS, resolve
 from riskmap.project.writing import require_own_copy
 from riskmap.rerun.duration import RECORD_NAME
+from riskmap.rerun.kit import KIT, kit_texts, publish_kit
 from riskmap.rerun.notebooks import checked_parameters, page_of
 from riskmap.rerun.road import road
 from riskmap.rerun.tutorial import PROFILE, find_profile
@@ -37,6 +41,9 @@ TUTORIAL_RECORDS = RESULTS / "tutorial.json"
 FIGURE = RESULTS / "tutorial.png"
 HARM_FIGURE = RESULTS / "negative_transfer.png"
 REPAIRS_FIGURE = RESULTS / "repairs.png"
+NEAR_FIGURE = RESULTS / "negative_transfer_near.png"
+MAP_FIGURE = RESULTS / "risk_map.png"
+TWIN_FIGURE = RESULTS / "twin.png"
 HABITS_FIGURE = RESULTS / "habits.png"
 COST = RESULTS / "cost.json"
 TIME = RESULTS / RECORD_NAME
@@ -85,6 +92,19 @@ def publish(comparisons: Sequence[Comparison], path: Path = TUTORIAL_RECORDS) ->
     kind = " (simulated)" if changes.cohort.simulated else ""
     title = f"{comparisons[0].title}, patient {worst}: changed against scratch, seed {changes.seed}{kind}"
     _save(draw_harm(changes, title), HARM_FIGURE, read_json(path))
+
+
+def publish_pictures(comparison: Comparison, records: Path = TUTORIAL_RECORDS) -> None:
+    """Draw the slides' pictures: harm from near by, the hardness of a training slice, and weights beside their twin's.
+
+    Args:
+        comparison: the first of :func:`publish`.
+        records: what :func:`publish` wrote.
+    """
+    _save(draw_harm_enlarged(comparison.changes()), NEAR_FIGURE, read_json(records))
+    pictures = MapPictures(comparison.map())
+    _save(pictures.draw_map(), MAP_FIGURE, read_json(records))
+    _save(pictures.draw_twin(), TWIN_FIGURE, read_json(records))
 
 
 def publish_time(measured: Path, path: Path = TIME, cost: Path = COST) -> None:
@@ -172,9 +192,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_checkout(PROJECT_ROOT)
         require_own_copy("riskmap publish", RESULTS, *{document.parent for document in PLACES})
         if options.publish:
-            publish(tutorial_comparisons(range(options.seeds), options.publish))
+            comparisons = tutorial_comparisons(range(options.seeds), options.publish)
+            publish(comparisons)
+            publish_pictures(comparisons[0])
         if options.time:
             publish_time(resolve(options.time))
+        brief = Brief(Findings.read("simulated"), Findings.read("real"))
+        publish_kit(kit_texts(brief, read_json(TIME), read_json(COST)))
+        print(f"wrote what {KIT.name}/ counts")
         records = read_json(TUTORIAL_RECORDS)
         _save(draw_summary(scores(records)), FIGURE, records)
         real, simulated = Findings.read("real"), Findings.read("simulated")
