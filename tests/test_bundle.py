@@ -229,7 +229,7 @@ TROUBLE = {
     "a checksum": (lambda whole, path: rezipped(whole, path, other_checksum), "constraints.txt has another checksum"),
     "a way out": (lambda whole, path: rezipped(whole, path, climbing), "would write outside its folder"),
     "a lost file": (lambda whole, path: rezipped(whole, path, lacking), "1 files are missing, first checkout/lost"),
-    "a foreign zip": (lambda whole, path: rezipped(whole, path, dict.clear), "is not what python -m riskmap bundle makes"),
+    "a foreign zip": (lambda whole, path: rezipped(whole, path, dict.clear), "is not what python -m riskmap bundle"),
     "no file": (lambda whole, path: path, "there is no file"),
 }
 

@@ -25,7 +25,7 @@ from riskmap.project.python_version import require_supported_python
 PYPROJECT = PROJECT_ROOT / "pyproject.toml"
 PYTEST = "pytest -n logical --maxprocesses 4 --dist worksteal"
 CHECKS = ["ruff check .", "ruff format --check .", "mypy"]
-TARGETS = (*front_door.COMMANDS, "check-env", "clean")
+TARGETS = (*front_door.COMMANDS, "check-env", "clean", "unbundle")
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from riskmap.project.environment import require_checkout
 from riskmap.project.files import atomic_path, digest_of, read_json, write_json
 from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, RESULTS, resolve
 from riskmap.project.writing import require_own_copy
+from riskmap.rerun import classroom
 from riskmap.rerun.duration import RECORD_NAME
 from riskmap.rerun.notebooks import checked_parameters, page_of
 from riskmap.rerun.tutorial import PROFILE, find_profile
@@ -114,6 +115,14 @@ def readme_text(
     return replace_section(text, "experiment", sentences.section())
 
 
+def classroom_text() -> str:
+    """Return the guide for teachers with its generated sections made anew."""
+    text = classroom.GUIDE.read_text(encoding="utf-8")
+    for name, content in classroom.sections().items():
+        text = replace_section(text, name, content)
+    return text
+
+
 def replace_section(text: str, name: str, content: str) -> str:
     """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->``.
 
@@ -146,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m riskmap publish", description=main.__doc__)
     parser.add_argument("--publish", metavar="OUT_DIR", help="collect the records of pages 3 and 4 from these runs")
     parser.add_argument("--seeds", type=positive, default=2, help="seeds of page 3 that are collected")
+    parser.add_argument("--classroom", action="store_true", help="collect what the benchmarks bundle and hub measured")
     parser.add_argument("--time", metavar="FILE", help=f"collect how long the tutorial took: build/{RECORD_NAME}")
     options = parser.parse_args(arguments)
 
@@ -156,6 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             publish(tutorial_comparisons(range(options.seeds), options.publish))
         if options.time:
             publish_time(resolve(options.time))
+        if options.classroom:
+            classroom.collect()
         records = read_json(TUTORIAL_RECORDS)
         _save(draw_summary(scores(records)), FIGURE, records)
         real, simulated = Findings.read("real"), Findings.read("simulated")
@@ -164,9 +176,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _save(chart.draw(), HABITS_FIGURE, chart.rows)
         text, recipe = README.read_text(encoding="utf-8"), read_json(RECIPE_RECORDS)["rows"]
         readme = readme_text(text, records, Sentences(simulated, real), recipe, chart)
-        with atomic_path(README) as temporary:
-            temporary.write_text(readme, encoding="utf-8")
-        print(f"wrote the tables of {README.name} and the figures of {RESULTS.name}/ from its records")
+        for path, content in ((README, readme), (classroom.GUIDE, classroom_text())):
+            with atomic_path(path) as temporary:
+                temporary.write_text(content, encoding="utf-8")
+        tables = f"{README.name} and {classroom.GUIDE.name}"
+        print(f"wrote the tables of {tables} and the figures of {RESULTS.name}/ from its records")
         return 0
 
     return exit_status(work, "the same command begins again")
