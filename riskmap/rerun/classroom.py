@@ -52,8 +52,8 @@ def bundle_section(row: Mapping[str, Any]) -> str:
             *lines,
             "",
             f"Packing takes {row['bundle s']:.0f} s where the wheels have been collected before, unpacking with the "
-            f"environment {row['unbundle s']:.0f} s, and page 3 in the unpacked place {row['page 3 s']:.0f} s: it "
-            f"trained {row['runs trained']} runs, and read all others. Measured without a network on {_machine(row)}, "
+            f"environment {row['unbundle s']:.0f} s, and page 3 in the unpacked place {row['page 3 s']:.0f} s (runs "
+            f"trained there: {row['runs trained']}). Measured without a network on {_machine(row)}, "
             f"{row['platform']}, Python {row['python']}.",
         ]
     )
