@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import time
 import zipfile
 from pathlib import Path
 
@@ -185,6 +187,26 @@ def test_a_half_written_file_is_written_again(whole, tmp_path):
     unbundling.unpack(packed, tmp_path / "here")
     assert files_of(tmp_path / "here") == {*packed.files, "build/bundle.json"}
     assert (tmp_path / "here" / "build" / "weights.pt").stat().st_size == 3_000_000
+
+
+def test_the_install_is_watched_by_the_packages_that_are_there(whole, tmp_path, monkeypatch, capsys):
+    def install(root):
+        packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(root / ".venv")}))
+        (packages / "greeting-1.0.dist-info").mkdir(parents=True)
+        deadline = time.monotonic() + 20
+        while "Installing: 100% of 1 packages" not in (said := capsys.readouterr().out) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "Installing: 100% of 1 packages, 0 s left" in said
+
+    bar_of = unbundling._Bar.__init__
+
+    def often(bar, *rest):
+        bar_of(bar, *rest)
+        bar._interval = 0.0
+
+    monkeypatch.setattr(unbundling._Bar, "__init__", often)
+    monkeypatch.setattr(unbundling, "ensure_environment", install)
+    assert unbundling.main([str(whole), "--out", str(tmp_path / "here")]) == 0
 
 
 def damaged(whole, path, change):

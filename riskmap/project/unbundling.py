@@ -10,16 +10,19 @@ import hashlib
 import json
 import shutil
 import sys
+import sysconfig
+import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from riskmap.project.commands import exit_status, run_command
-from riskmap.project.environment import ensure_environment, machine, python_version
+from riskmap.project.environment import WHEELS, ensure_environment, machine, python_version
 
 FORMAT = 1
 KIND = "riskmap-bundle"
@@ -130,7 +133,7 @@ def unpack(bundle: Bundle, target: Path) -> None:
         )
     try:
         with zipfile.ZipFile(bundle.path) as packed:
-            bar = _Bar("Unpacking", bundle.num_bytes)
+            bar = _Bar("Unpacking", bundle.num_bytes, 10**6, "MB")
             for name, facts in bundle.files.items():
                 _unpack_file(packed, name, facts, part / name, bar)
             bar.end()
@@ -187,16 +190,17 @@ def _damage(path: Path, error: object) -> str:
 class _Bar:
     """A line with the time left; the bar of other commands is not there on a bare Python."""
 
-    def __init__(self, title: str, total: int) -> None:
+    def __init__(self, title: str, total: int, unit: int, unit_name: str) -> None:
         self._title, self._total, self._done = title, max(total, 1), 0
+        self._of = f"{total / unit:.0f} {unit_name}"
         self._started = self._shown = time.monotonic()
         self._interval, self._end = (0.1, "\r") if sys.stdout.isatty() else (5.0, "\n")
 
     def add(self, count: int) -> None:
-        """Count bytes that are done."""
-        self._done += count
+        """Count what is done."""
+        self._done = min(self._done + count, self._total)
         now = time.monotonic()
-        if now - self._shown >= self._interval:
+        if self._done and now - self._shown >= self._interval:
             self._shown = now
             left = (now - self._started) * (self._total - self._done) / self._done
             print(f"{self._title}: {self._text()}, {left:.0f} s left   ", end=self._end, flush=True)
@@ -206,7 +210,31 @@ class _Bar:
         print(f"{self._title}: {self._text()} in {time.monotonic() - self._started:.0f} s   ", flush=True)
 
     def _text(self) -> str:
-        return f"{100 * self._done // self._total}% of {self._total / 1e6:.0f} MB"
+        return f"{100 * self._done // self._total}% of {self._of}"
+
+
+@contextmanager
+def _watched_install(target: Path) -> Iterator[None]:
+    """Show a bar over the packages that pip, which says nothing, has installed so far."""
+    place = {"base": str(target / ".venv"), "platbase": str(target / ".venv")}
+    packages = Path(sysconfig.get_path("purelib", "venv", place))
+    bar = _Bar("Installing", len(list((target / WHEELS).glob("*.whl"))), 1, "packages")
+    ended = threading.Event()
+
+    def watch() -> None:
+        shown = 0
+        while not ended.wait(0.5):
+            there = len(list(packages.glob("*.dist-info")))
+            bar.add(there - shown)
+            shown = there
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -224,7 +252,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bundle.require_this_python()
         unpack(bundle, target)
         if has_wheels:
-            ensure_environment(target)
+            with _watched_install(target):
+                ensure_environment(target)
         print(_next_steps(bundle, target, has_wheels))
         return 0
 
