@@ -154,13 +154,12 @@ def test_shared_runs_are_read_and_new_ones_are_ones_own(read_checkout, tiny_coho
 def test_copies_follow_the_checkout_until_the_reader_changes_them(tmp_path):
     root, own = tmp_path / "checkout", tmp_path / "own"
     (root / "notebooks" / "profiles").mkdir(parents=True)
-    for name in ("a.ipynb", "b.ipynb", "profiles/teach.yaml"):
+    names = ("a.ipynb", "b.ipynb", "profiles/teach.yaml")
+    for hidden in (".ipynb_checkpoints", "__pycache__"):
+        (root / "notebooks" / hidden).mkdir()
+    for name in (*names, ".ipynb_checkpoints/a.ipynb", "__pycache__/a.pyc"):
         (root / "notebooks" / name).write_text("1")
-    copied, differing = copy_pages(root, own)
-    assert (sorted(copied), differing) == (
-        ["notebooks/a.ipynb", "notebooks/b.ipynb", "notebooks/profiles/teach.yaml"],
-        [],
-    )
+    assert copy_pages(root, own) == ([f"notebooks/{name}" for name in names], [])
     assert copy_pages(root, own) == ([], [])
     (own / "notebooks" / "a.ipynb").write_text("mine")
     (own / "notebooks" / "c.ipynb").write_text("mine too")

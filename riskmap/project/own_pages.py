@@ -9,11 +9,10 @@ from riskmap.project.files import atomic_path, read_json, sha256_of_file, write_
 from riskmap.project.paths import PROJECT_ROOT, own_root
 from riskmap.project.writing import require_writable
 
-# what a reader works in, as far as the checkout has it
-FOLDERS = ("notebooks", "exercises")
+# what a reader works in
+FOLDER = "notebooks"
 # what each file was when it was copied: only so is it known which ones the reader has changed
 COPIED_FILE = ".copied.json"
-_NOT_COPIED = {"__pycache__", ".ipynb_checkpoints"}
 
 
 def copy_pages(shared: Path, own: Path) -> tuple[list[str], list[str]]:
@@ -49,8 +48,12 @@ def copy_pages(shared: Path, own: Path) -> tuple[list[str], list[str]]:
 
 
 def _files(root: Path) -> list[Path]:
-    found = (path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file())
-    return sorted(path for path in found if _NOT_COPIED.isdisjoint(path.parts))
+    found = (path for path in (root / FOLDER).rglob("*") if path.is_file())
+    return sorted(path for path in found if not any(map(_is_by_product, path.relative_to(root).parts)))
+
+
+def _is_by_product(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"
 
 
 def main() -> int:
@@ -62,7 +65,7 @@ def main() -> int:
             raise ValueError(f"{PROJECT_ROOT} is your own: its notebooks need no copies")
         require_writable({"RISKMAP_HOME": own})
         copied, differing = copy_pages(PROJECT_ROOT, own)
-        print(f"Your own copies: {own / FOLDERS[0]} ({len(copied)} files are new)")
+        print(f"Your own copies: {own / FOLDER} ({len(copied)} files are new)")
         for name in differing:
             print(f"{name} has changed in the checkout, and yours as well: yours is kept", file=sys.stderr)
         return 0
