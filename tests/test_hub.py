@@ -19,7 +19,8 @@ from riskmap.project import hub, own_pages, paths
 from riskmap.project.files import read_json, sha256_of_file
 from riskmap.project.hub import allowed_jobs, describe_sharing, limit_threads
 from riskmap.project.own_pages import copy_pages
-from riskmap.project.paths import PROJECT_ROOT, name_below, own_root, place_to_read, resolve
+from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, name_below, own_root, place_to_read, resolve
+from riskmap.rerun import run, sweep, tutorial
 from riskmap.training import making
 from riskmap.training.runs import ensure_all, missing_runs
 from riskmap.training.specs import Setting
@@ -146,6 +147,15 @@ def test_shared_runs_are_read_and_new_ones_are_ones_own(read_checkout, tiny_coho
     records = sorted((own / "build" / "runs").rglob("record.json"))
     assert len(records) == 2, "of seed 1; the source network is the shared one"
     assert more.run_of("fine_tune", 1).folder.is_relative_to(own)
+
+
+def test_the_outputs_of_commands_are_ones_own(read_checkout):
+    own = read_checkout[1] / "build"
+    profiles = NOTEBOOKS / "profiles"
+    assert tutorial.build_folder(profiles / "teach.yaml") == own
+    assert tutorial.build_folder(profiles / "smoke.yaml") == own / "profiles" / "smoke"
+    assert resolve(run.OUTPUTS) == own / "reruns"
+    assert resolve(sweep.OUTPUTS) == own / "sweeps"
 
 
 # --- one's own copies of the notebooks ------------------------------------------------------------------------------

@@ -209,7 +209,8 @@ def _run_pip(wanted: Sequence[str], folder: Path, root: Path) -> None:
         subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=complaints, text=True) as pip,
     ):
         assert pip.stdout is not None, "a pipe"
-        collected = (line for line in pip.stdout if line.startswith("Collecting"))
+        # a package from an index, or from a folder of wheels
+        collected = (line for line in pip.stdout if line.startswith(("Collecting ", "Processing ")))
         for _ in progress_bar(collected, "wheels", total=len(pins), unit="wheel"):
             pass
         if pip.wait() != 0:
