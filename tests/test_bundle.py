@@ -303,6 +303,18 @@ def test_a_bundle_that_is_stopped_leaves_no_file(checkout, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
+def test_wheels_are_collected_once_below_a_bar(checkout, tmp_path, monkeypatch, capsys):
+    wheel = (checkout / WHEELS / "greeting-1.0-py3-none-any.whl").as_uri()
+    (tmp_path / "constraints.txt").write_text("greeting==1.0\n")
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT.replace('"greeting"', f'"greeting @ {wheel}"'))
+    made = make_wheels(tmp_path)
+    assert sorted(made.files) == [f"build/wheels/{name}" for name in ("greeting-1.0-py3-none-any.whl", STAMP_NAME)]
+    assert has_wheels(tmp_path)
+    assert "1/1" in capsys.readouterr().out
+    monkeypatch.setattr(bundle, "_run_pip", lambda *_: pytest.fail("collected again"))
+    assert make_wheels(tmp_path) == made
+
+
 def test_wheels_that_cannot_be_collected_leave_nothing_and_the_reason(tmp_path):
     (tmp_path / "constraints.txt").write_text("greeting==1.0\n")
     impossible = PYPROJECT.replace('"greeting"', '"no-such-package-of-riskmap @ file:///no"')
