@@ -8,6 +8,7 @@ interpreter that has none of the requirements yet.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from riskmap.project.hub import limit_threads
 from riskmap.project.user import furnish_user
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = ["LeepStatistics", "RiskWeightedLoss", "TransferRiskMap", "__version__
 
 # before torch and MONAI are loaded, here or in a process that this one starts
 furnish_user()
+limit_threads()
 
 
 def __getattr__(name: str) -> Any:

@@ -14,10 +14,11 @@ import sys  # noqa: E402
 from collections.abc import Callable, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from riskmap.project import check_env  # noqa: E402
+from riskmap.project import check_env, unbundling  # noqa: E402
 from riskmap.project.commands import exit_status, run_command, run_to_its_end  # noqa: E402
 from riskmap.project.environment import EXTRAS, ensure_environment, is_current, require_checkout  # noqa: E402
-from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT  # noqa: E402
+from riskmap.project.hub import describe_sharing  # noqa: E402
+from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, is_shared, own_root  # noqa: E402
 from riskmap.project.writing import can_write, require_own_copy  # noqa: E402
 
 # they write into build/ of the checkout, and nowhere else
@@ -34,6 +35,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "publish": [["riskmap.rerun.publish"]],
     "exercises": [["riskmap.exercises.generate"]],
     "site": [["riskmap.rerun.site"]],
+    "bundle": [["riskmap.rerun.bundle"]],
     "lab": [["jupyter", "lab", "notebooks/00_start_here.ipynb"]],
     "slides": [["riskmap.rerun.slides"]],
     "bench": [["benchmarks"]],
@@ -41,6 +43,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "test-all": [*_CHECKS, [*_TESTS, "-m", ""]],
     "test-browser": [["riskmap.project.browser"]],
 }
+_COPY_PAGES = "riskmap.project.own_pages"
 _TARGETS = """\
 targets:
   tutorial      run the notebooks in order, from the data to the pages
@@ -50,6 +53,8 @@ targets:
   publish       draw the published tables and figures from the records
   exercises     write the student's and the solved copies of the exercises from their sources
   site          build the site from what was executed before, without executing anything
+  bundle        pack the tutorial, its runs and its environment into one file
+  unbundle      make a working tutorial of such a file, without a network: unbundle FILE
   lab           open JupyterLab at the first notebook
   slides        build the workshop's slides
   bench         measure speed and memory
@@ -110,7 +115,11 @@ def run_clean(arguments: Sequence[str]) -> int:
 
 
 # What this interpreter does itself, with the target's own arguments; returns the exit status.
-_DONE_HERE: dict[str, Callable[[Sequence[str]], int]] = {"check-env": check_env.main, "clean": run_clean}
+_DONE_HERE: dict[str, Callable[[Sequence[str]], int]] = {
+    "check-env": check_env.main,
+    "clean": run_clean,
+    "unbundle": unbundling.main,
+}
 
 
 def running_interpreter(target: str) -> str:
@@ -135,12 +144,17 @@ def require_place(target: str) -> None:
         require_own_copy(f"riskmap {target}", PROJECT_ROOT / "build")
     if target == "clean" and (PROJECT_ROOT / "build").exists():
         require_own_copy("riskmap clean", PROJECT_ROOT, PROJECT_ROOT / "build")
-    if target == "lab" and not can_write(NOTEBOOKS):
+    if target == "lab" and not can_write(NOTEBOOKS) and not _copies_pages():
         print(
             f"{NOTEBOOKS} cannot be written: nothing is saved there, and the parameters data_dir and out_dir of a page "
             "must name folders of your own",
             flush=True,
         )
+
+
+def _copies_pages() -> bool:
+    """Tell whether JupyterLab opens copies of the notebooks in the reader's own folder, since these are shared."""
+    return is_shared() and can_write(own_root())
 
 
 def require_place_for_environment(target: str) -> None:
@@ -170,11 +184,16 @@ def run_target(target: str, here: bool, further: Sequence[str]) -> int:
         require_place_for_environment(target)
     python = running_interpreter(target) if here else str(ensure_environment(PROJECT_ROOT))
     *before, last = COMMANDS[target]
+    place = PROJECT_ROOT
+    if target == "lab" and _copies_pages():
+        before, place = [[_COPY_PAGES]], own_root()
     if asks_help:
         before = []
+    elif sharing := describe_sharing():
+        print(sharing, flush=True)
     for module, *words in [*before, [*last, *further]]:
         # the project's own commands read the paths that they are given from where the reader is
-        folder = None if module.startswith("riskmap.") else PROJECT_ROOT
+        folder = None if module.startswith("riskmap.") else place
         status = run_to_its_end([python, "-m", module, *words], folder)
         if status != 0:
             break

@@ -12,14 +12,20 @@ from data_scripts import simulate_fets2021, simulate_iseg2019
 from data_scripts.archives.prepare import prepare
 from riskmap.data.cohort import Cohort
 from riskmap.project.files import alone_with
-from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.hub import JOBS
+from riskmap.project.paths import OWN_FOLDER, PROJECT_ROOT
 
 # set by pytest-xdist in each of its processes
 WORKER = "PYTEST_XDIST_WORKER"
 
 
 def pytest_configure() -> None:
-    """Give each of several processes, and the kernels that it starts, one thread: they have the cores between them."""
+    """Give each of several processes, and the kernels that it starts, one thread: they have the cores between them.
+
+    Who runs the tests may have a folder of their own on a shared checkout: here the checkout is written.
+    """
+    for name in (OWN_FOLDER, JOBS):
+        os.environ.pop(name, None)
     if WORKER in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)

@@ -6,18 +6,21 @@ import sys
 import nibabel
 import pytest
 
-from benchmarks import explorers, leep, loss
+from benchmarks import explorers, hub, leep, loss
 from benchmarks.memory import Case, link_archive, run_step
 from riskmap.data.cohort import Cohort
 from riskmap.loss import NORMALIZATIONS
-from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT
 
 
 def test_the_command_knows_its_benchmarks():
     command = [sys.executable, "-m", "benchmarks", "nothing"]
     said = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
     assert said.returncode == 2
-    assert "unknown benchmark nothing; choose from explorers, leep, loss, memory, patches, sweep" in said.stderr
+    assert (
+        "unknown benchmark nothing; choose from bundle, explorers, hub, leep, loss, memory, patches, sweep"
+        in said.stderr
+    )
 
 
 def test_rows_of_the_loss_and_of_leep_hold_times():
@@ -52,3 +55,8 @@ def test_steps_of_the_memory_benchmark_run(tiny_archive, tmp_path, dimensions):
     maps = [*(tmp_path / f"maps_{dimensions}d").glob("*/*_weight.nii.gz")]
     assert {nibabel.load(path).shape for path in maps} == {cohort.shape}
     assert len(maps) == 2
+
+
+def test_the_students_of_the_hub_find_the_arm_that_they_change():
+    text = (NOTEBOOKS / hub.PAGE).read_text(encoding="utf-8")
+    assert text.count(hub.WEIGHTS) == 1

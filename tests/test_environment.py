@@ -25,7 +25,7 @@ from riskmap.project.python_version import require_supported_python
 PYPROJECT = PROJECT_ROOT / "pyproject.toml"
 PYTEST = "pytest -n logical --maxprocesses 4 --dist worksteal"
 CHECKS = ["ruff check .", "ruff format --check .", "mypy"]
-TARGETS = (*front_door.COMMANDS, "check-env", "clean")
+TARGETS = (*front_door.COMMANDS, "check-env", "clean", "unbundle")
 
 
 @pytest.fixture
@@ -192,8 +192,8 @@ def test_old_python_is_named_before_it_reads_what_it_cannot():
     assert done.returncode == 1
     assert done.stderr.startswith("riskmap needs Python 3.11 or newer; this is Python 3.8")
     read = ast.literal_eval(done.stdout)
-    modules = ["riskmap.project", "riskmap.project.python_version", "riskmap.project.user", "riskmap.project.writing"]
-    assert read == modules
+    modules = ("hub", "paths", "python_version", "user", "writing")
+    assert read == ["riskmap.project", *(f"riskmap.project.{name}" for name in modules)]
     for name in ["riskmap", "riskmap.__main__", *read]:
         path = PROJECT_ROOT / name.replace(".", "/")
         source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()

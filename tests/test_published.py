@@ -13,7 +13,7 @@ from riskmap.experiment.habit_figures import HabitChart
 from riskmap.pages.comparison import Comparison
 from riskmap.project.files import digest_of, read_json, write_json
 from riskmap.project.paths import PROJECT_ROOT
-from riskmap.rerun import publish
+from riskmap.rerun import classroom, publish
 from riskmap.training.config import NetworkConfig
 from riskmap.training.runs import ensure_runs
 from riskmap.training.specs import Setting
@@ -204,3 +204,17 @@ def test_a_section_of_a_page_is_replaced_and_missing_markers_are_named():
     assert publish.replace_section("<!-- t -->\n<!-- /t -->", "t", "new") == "<!-- t -->\nnew\n<!-- /t -->"
     with pytest.raises(ValueError, match="exactly once"):
         publish.replace_section("a", "t", "new")
+
+
+def test_the_guide_for_teachers_shows_what_was_measured():
+    assert publish.classroom_text() == classroom.GUIDE.read_text(encoding="utf-8"), "run: python -m riskmap publish"
+
+
+def test_what_was_not_measured_is_not_published(tmp_path):
+    write_json(tmp_path / "hub.json", {"rows": []})
+    with pytest.raises(ValueError, match=r"bundle was not measured: python -m riskmap bench bundle"):
+        classroom.collect(tmp_path, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+    write_json(tmp_path / "bundle.json", {"rows": [1]})
+    classroom.collect(tmp_path, tmp_path / "results")
+    assert read_json(tmp_path / "results" / "bundle.json") == {"rows": [1]}

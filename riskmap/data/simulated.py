@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from riskmap.project.files import alone_with
-from riskmap.project.paths import PROJECT_ROOT, resolve
+from riskmap.project.paths import PROJECT_ROOT, place_to_read, resolve
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class SimulatedCohort:
     jobs: int = 2
 
 
+# written last, into an archive as into a prepared cohort
+_RECORD = "manifest.json"
 PREPARE_REAL = "python -m data_scripts.prepare_real --archives FOLDER"
 # 4 mm voxels need a box that gives a multiple of 8 voxels per axis
 _TINY_BOX = ("--spacing", "4", "--box", "192", "224", "192")
@@ -62,9 +64,19 @@ def cohort_commands(name: str, data_dir: Path) -> list[list[str]]:
     return [[*simulate, *jobs], [*prepare, *recipe.prepare_options, *jobs]]
 
 
+def cohort_folder(name: str, data_dir: str | Path = "build/data") -> Path:
+    """Return the folder of a prepared cohort, which may be a shared one; where it is not there, where it would be."""
+    return place_to_read(resolve(data_dir) / "prepared" / name, _RECORD)
+
+
+def archive_folder(name: str, data_dir: str | Path = "build/data") -> Path:
+    """Return the folder of an archive, as :func:`cohort_folder`."""
+    return place_to_read(resolve(data_dir) / "archives" / name, _RECORD)
+
+
 def has_cohort(name: str, data_dir: str | Path = "build/data") -> bool:
     """Tell whether a cohort is there, prepared to its end."""
-    return (resolve(data_dir) / "prepared" / name / "manifest.json").is_file()
+    return (cohort_folder(name, data_dir) / _RECORD).is_file()
 
 
 def ensure_cohort(name: str, data_dir: str | Path = "build/data") -> Path:
@@ -78,7 +90,7 @@ def ensure_cohort(name: str, data_dir: str | Path = "build/data") -> Path:
         ValueError: the cohort is not there and is not a default one; the message says how to prepare it.
         RuntimeError: a command failed; its own message stands above in the terminal.
     """
-    folder = resolve(data_dir) / "prepared" / name
+    folder = cohort_folder(name, data_dir)
     if has_cohort(name, data_dir):
         return folder
     if name not in DEFAULT_COHORTS:
@@ -108,9 +120,12 @@ def ensure_archive(name: str, data_dir: str | Path = "build/data") -> Path:
     """
     if name not in DEFAULT_COHORTS:
         raise ValueError(f"no cohort {name!r} can be simulated; there are {', '.join(DEFAULT_COHORTS)}")
-    folder = resolve(data_dir) / "archives" / name
+    folder = archive_folder(name, data_dir)
+    if (folder / _RECORD).is_file():
+        return folder
     with alone_with(folder):
-        if (folder / "manifest.json").is_file():
+        # another process may have just made it
+        if (folder / _RECORD).is_file():
             return folder
         print(f"Simulating the archive {name} (it is made once) ...", flush=True)
         _run(cohort_commands(name, resolve(data_dir))[0])

@@ -21,6 +21,7 @@ from riskmap.measure.harm import (
     fractions_by_distance,
 )
 from riskmap.measure.pointing import pointing, reference_scores
+from riskmap.project.hub import allowed_jobs
 from riskmap.project.progress import progress_bar
 from riskmap.project.workers import torch_threads
 from riskmap.training.prediction import predict_probabilities
@@ -94,7 +95,7 @@ def count_harm(
     - ``leep``: the LEEP score on the target's training pixels.
     """
     compared = list(compared)
-    made = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+    made = joblib.Parallel(n_jobs=allowed_jobs(jobs), return_as="generator")(
         joblib.delayed(harm_tables)(each, cohort_of(each.pair.cohort), out_dir) for each in compared
     )
     parts = list(progress_bar(made, "counting harm", total=len(compared), unit="pair"))

@@ -23,7 +23,7 @@ from riskmap.project.commands import exit_status, positive, run_command
 from riskmap.project.environment import require_checkout
 from riskmap.project.files import read_json, write_json
 from riskmap.project.machine import processor_name
-from riskmap.project.paths import PROJECT_ROOT, RESULTS, resolve
+from riskmap.project.paths import PROJECT_ROOT, RESULTS, is_shared, resolve
 from riskmap.project.writing import require_writable
 from riskmap.training.arms import in_order
 from riskmap.training.runs import Run, Wanted, ensure_all, folder_of, missing_runs, prerequisites
@@ -205,7 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plan", choices=tuple(PLANS), default="simulated")
     parser.add_argument("--data", metavar="FOLDER", default="build/data", help="archives and prepared cohorts")
     parser.add_argument("--out", metavar="FOLDER", default="build/runs", help="the runs")
-    parser.add_argument("--results", metavar="FOLDER", default=str(RESULTS), help="the records that are published")
+    # those of a shared checkout are read
+    of_reader = str(resolve("build/results") if is_shared() else RESULTS)
+    parser.add_argument("--results", metavar="FOLDER", default=of_reader, help="the records that are published")
     parser.add_argument("--jobs", type=positive, default=2, help="runs side by side, each on one thread")
     parser.add_argument("--dry-run", action="store_true", help="only say how many runs are missing")
     options = parser.parse_args(arguments)

@@ -17,6 +17,7 @@ from riskmap.figures.style import arm_style
 from riskmap.measure.harm import KINDS, PixelTransfer
 from riskmap.pages import conclusions
 from riskmap.pages.compared_runs import ComparedRuns
+from riskmap.project.paths import name_below
 from riskmap.training.arms import title_of
 from riskmap.training.views import hardness_of
 
@@ -201,7 +202,5 @@ class Comparison(ComparedRuns):
         return explore_few_shot(self.scores)
 
     def weight_files(self) -> dict[str, str]:
-        """Return where the weights of each arm's network lie, for the first seed, below ``out_dir``."""
-        return {
-            arm: (self.run_of(arm).folder / "weights.pt").relative_to(self.out_dir).as_posix() for arm in self.arm_names
-        }
+        """Return where the weights of each arm's network lie, for the first seed: below ``out_dir``, or shared."""
+        return {arm: name_below(self.run_of(arm).folder / "weights.pt", self.out_dir) for arm in self.arm_names}

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from riskmap.data.cohort import Cohort, CohortError, Task
-from riskmap.data.simulated import DEFAULT_COHORTS, ensure_cohort, has_cohort
+from riskmap.data.simulated import DEFAULT_COHORTS, cohort_folder, ensure_cohort, has_cohort
 from riskmap.pages.knobs import one_of
 from riskmap.pages.values import ParameterError, problem_of, require_known
 from riskmap.project.files import sha256_of_file
+from riskmap.project.hub import describe_sharing
 from riskmap.project.machine import versions
-from riskmap.project.paths import PROJECT_ROOT, resolve
+from riskmap.project.paths import PROJECT_ROOT, resolve, shared_counterpart
 from riskmap.project.writing import unwritable
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Parameters(BaseModel):
             print(f"Not used on this page: {', '.join(unused)}")
         parameters = cls.checked({name: namespace[name] for name in cls.model_fields}, "the parameters cell")
         parameters.check_machine()
+        if sharing := describe_sharing():
+            print(sharing)
         return parameters
 
     @property
@@ -207,13 +210,14 @@ class Parameters(BaseModel):
         if not {parameter, "data_dir"} <= set(type(self).model_fields):
             return None
         name = getattr(self, parameter)
-        folder = resolve(self._data_dir) / "prepared" / name
+        folder = cohort_folder(name, self._data_dir)
         if folder.is_dir():
             try:
                 return Cohort.open(folder) if has_cohort(name, self._data_dir) else None
             except CohortError as error:
                 raise ParameterError(f"parameter {parameter}: {error}") from error
-        neighbours = [path.parent.name for path in folder.parent.glob("*/manifest.json")]
+        parents = filter(None, (folder.parent, shared_counterpart(folder.parent)))
+        neighbours = [path.parent.name for parent in parents for path in parent.glob("*/manifest.json")]
         try:
             one_of(name, sorted({*DEFAULT_COHORTS, *neighbours}), "cohort")
         except ValueError as error:

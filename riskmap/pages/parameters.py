@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from pydantic import create_model
 
 from riskmap.data.cohort import Cohort, CohortError
-from riskmap.data.simulated import PREPARE_REAL
+from riskmap.data.simulated import PREPARE_REAL, archive_folder
 from riskmap.pages.kinds import FromSource, OnData, OnPair, Repeated, WithNetwork, WithSource
 from riskmap.pages.knobs import (
     Arms,
@@ -213,7 +213,7 @@ class YourOwnData(Repeated, OnPair):
         """Name also the files of the two folders, by name, size and time, and what describes them."""
         found = super().input_digests()
         # where no folder is given, the archive of the cohort stands in
-        folders = {"folder": resolve(self.folder or Path(self.data_dir) / "archives" / self.cohort)}
+        folders = {"folder": resolve(self.folder) if self.folder else archive_folder(self.cohort, self.data_dir)}
         if self.real_scan:
             folders["real_scan"] = resolve(self.real_scan)
         found |= {name: digest_of_folder(folder) for name, folder in folders.items() if folder.is_dir()}

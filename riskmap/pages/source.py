@@ -17,7 +17,7 @@ from riskmap.figures.images import busiest_slice, plot_class_contours, plot_slic
 from riskmap.figures.style import ORANGE, SKY
 from riskmap.pages import conclusions
 from riskmap.pages.measurements import keep_measurements
-from riskmap.project.paths import resolve
+from riskmap.project.paths import name_below, resolve
 from riskmap.training.networks import SegmentationNetwork
 from riskmap.training.runs import Run, Wanted, ensure_run
 from riskmap.training.specs import Setting
@@ -134,7 +134,7 @@ class SourceNetwork:
         """Return where the run lies, and what its record says of data, time and machine."""
         record = self.run.record
         rows = {
-            "folder": self.run.folder.relative_to(self.out_dir).as_posix(),
+            "folder": name_below(self.run.folder, self.out_dir),
             "data": record["parameters"]["data"]["digest"],
             "seconds": record["cost"]["seconds"],
             "threads": record["environment"]["threads"],

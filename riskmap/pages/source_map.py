@@ -21,6 +21,7 @@ from riskmap.leep import LeepStatistics
 from riskmap.pages import conclusions
 from riskmap.pages.measurements import keep_measurements
 from riskmap.pages.source import SourceNetwork
+from riskmap.project.hub import allowed_jobs
 from riskmap.risk import TransferRiskMap
 from riskmap.training.map_files import write_risk_maps
 from riskmap.training.networks import SegmentationNetwork
@@ -168,7 +169,7 @@ class SourceMap:
             self.source.out_dir / "maps",
             training.precision,
             window=training.window,
-            jobs=jobs,
+            jobs=allowed_jobs(jobs),
         )
 
     def view(self, cohort: Cohort, patient: str, task: Task) -> PatientView:

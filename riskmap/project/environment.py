@@ -1,6 +1,7 @@
 """The project's own virtual environment, made and renewed with the standard library alone."""
 
 import hashlib
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ STAMP_NAME = "riskmap-requirements.sha256"
 REQUIREMENT_FILES = ("pyproject.toml", "constraints.txt")
 # what is installed beside the library's own requirements; `browser` is left to test-browser
 EXTRAS = ("tutorial", "sweep", "docs", "test")
+# wheels of all requirements, as a bundle brings them, below the project's root
+WHEELS = Path("build", "wheels")
 _CHECKOUT = ("pyproject.toml", "notebooks", "data_scripts")
 
 
@@ -53,6 +56,27 @@ def is_current(root: Path) -> bool:
     )
 
 
+def python_version() -> str:
+    """Return the version of Python that wheels depend on, such as "3.12"."""
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def machine() -> str:
+    """Return the system and the processor that wheels depend on, such as "linux-x86_64"."""
+    return f"{sys.platform}-{platform.machine()}".lower()
+
+
+def wheels_stamp(root: Path) -> str:
+    """Return what wheels are of: the present requirements, this version of Python and this kind of machine."""
+    return f"{requirements_digest(root)} {python_version()} {machine()}"
+
+
+def has_wheels(root: Path) -> bool:
+    """Tell whether wheels that fit are there, so that no network is needed."""
+    stamp = root / WHEELS / STAMP_NAME
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == wheels_stamp(root)
+
+
 def ensure_environment(root: Path) -> Path:
     """Return the interpreter of ``.venv``, made or renewed where needed; a current one is left alone.
 
@@ -78,6 +102,8 @@ def ensure_environment(root: Path) -> Path:
     print("Installing the requirements into .venv (some minutes the first time) ...", flush=True)
     # twice quiet: errors only
     install = ["-m", "pip", "install", "-qq", "--no-compile", "--disable-pip-version-check", "-c", "constraints.txt"]
+    if has_wheels(root):
+        install += ["--no-index", "--find-links", str(root / WHEELS)]
     _run([str(python), *install, "-e", f".[{','.join(EXTRAS)}]"], root, "installing the requirements")
     _compile(python, environment, root)
     stamp.write_text(digest, encoding="utf-8")

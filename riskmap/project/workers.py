@@ -7,6 +7,7 @@ from typing import Any
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
+from riskmap.project.hub import allowed_jobs
 from riskmap.project.progress import progress_bar
 
 
@@ -23,7 +24,7 @@ def run_side_by_side(
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    parallel = Parallel(n_jobs=allowed_jobs(jobs), return_as="generator_unordered")
     results = parallel(delayed(_on_one_thread)(function, *each) for each in arguments)
     return list(progress_bar(results, title, total=len(arguments), unit=unit))
 

@@ -30,6 +30,7 @@ from riskmap.project.environment import require_checkout
 from riskmap.project.files import atomic_path, digest_of, read_json, write_json
 from riskmap.project.paths import DOCS, NOTEBOOKS, PROJECT_ROOT, RESULTS, resolve
 from riskmap.project.writing import require_own_copy
+from riskmap.rerun import classroom
 from riskmap.rerun.duration import RECORD_NAME
 from riskmap.rerun.kit import KIT, kit_texts, publish_kit
 from riskmap.rerun.notebooks import checked_parameters, page_of
@@ -54,6 +55,7 @@ PLACES: dict[Path, tuple[str, ...]] = {
     DOCS / "index.md": ("finding", "road"),
     DOCS / "experiment.md": ("experiment", "habits", "tutorial-table"),
     DOCS / "recipe.md": ("recipe",),
+    classroom.GUIDE: ("bundle", "hub"),
 }
 
 
@@ -144,6 +146,7 @@ def published_texts() -> dict[Path, str]:
         "finding": lambda _: headline(simulated, real).text,
         "road": lambda document: road(read_json(TIME), document.parent),
     }
+    sections |= {name: lambda _, content=content: content for name, content in classroom.sections().items()}
     texts = {}
     for document, names in PLACES.items():
         text = document.read_text(encoding="utf-8")
@@ -185,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m riskmap publish", description=main.__doc__)
     parser.add_argument("--publish", metavar="OUT_DIR", help="collect the records of pages 3 and 4 from these runs")
     parser.add_argument("--seeds", type=positive, default=2, help="seeds of page 3 that are collected")
+    parser.add_argument("--classroom", action="store_true", help="collect what the benchmarks bundle and hub measured")
     parser.add_argument("--time", metavar="FILE", help=f"collect how long the tutorial took: build/{RECORD_NAME}")
     options = parser.parse_args(arguments)
 
@@ -197,6 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             publish_pictures(comparisons[0])
         if options.time:
             publish_time(resolve(options.time))
+        if options.classroom:
+            classroom.collect()
         brief = Brief(Findings.read("simulated"), Findings.read("real"))
         publish_kit(kit_texts(brief, read_json(TIME), read_json(COST)))
         print(f"wrote what {KIT.name}/ counts")

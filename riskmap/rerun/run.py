@@ -11,14 +11,14 @@ from riskmap.project.choices import unknown
 from riskmap.project.commands import exit_status, run_command
 from riskmap.project.environment import require_checkout
 from riskmap.project.files import digest_of
-from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.paths import PROJECT_ROOT, resolve
 from riskmap.project.writing import require_writable
 from riskmap.rerun.execution import record_of
 from riskmap.rerun.notebooks import checked_parameters, declared_parameters, page_of, pages_in, parameters_model
 from riskmap.rerun.side_by_side import Execution, execute_side_by_side
 from riskmap.rerun.tutorial import NOTEBOOKS, find_profile, prepare_cohorts, result_texts
 
-OUTPUTS = PROJECT_ROOT / "build" / "reruns"
+OUTPUTS = Path("build", "reruns")
 _LONGEST_NAME = 80
 
 
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model = parameters_model(notebook)
         given = {name: parse_text(name, text, model) for name, text in options.parameter}
         values = checked_parameters(notebook, profile, given)
-        output = (options.out or OUTPUTS / output_name(notebook, profile, given, values)).resolve()
+        output = (options.out or resolve(OUTPUTS) / output_name(notebook, profile, given, values)).resolve()
         execution = Execution(notebook, output, profile, given)
         # what is done is only read
         if options.force or not execution.is_finished():

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from riskmap.project.commands import exit_status, positive, run_command
 from riskmap.project.environment import require_checkout
 from riskmap.project.files import write_json
-from riskmap.project.paths import PROJECT_ROOT
+from riskmap.project.hub import allowed_jobs
+from riskmap.project.paths import PROJECT_ROOT, resolve
 from riskmap.project.progress import progress_bar
 from riskmap.project.writing import require_writable
 from riskmap.rerun.execution import record_of
@@ -25,7 +26,7 @@ from riskmap.rerun.notebooks import declared_parameters, page_of
 from riskmap.rerun.sweep_jobs import Job, Sweep, jobs_of, read_sweep, run_job
 from riskmap.rerun.tutorial import prepare_cohorts
 
-OUTPUTS = PROJECT_ROOT / "build" / "sweeps"
+OUTPUTS = Path("build", "sweeps")
 
 
 def cores() -> int:
@@ -87,7 +88,7 @@ def run_sweep(
     """
     require_checkout(PROJECT_ROOT)
     sweep = read_sweep(path)
-    folder = (folder or OUTPUTS / path.stem).resolve()
+    folder = (folder or resolve(OUTPUTS) / path.stem).resolve()
     jobs = jobs_of(sweep, folder, given or {})
     places = {"--out": folder}
     if scheduler is None:
@@ -106,7 +107,7 @@ def run_sweep(
     failed: dict[str, str] = {}
     if missing:
         with ExitStack() as stack:
-            client, threads = _connect(stack, scheduler, workers or min(cores(), len(missing)))
+            client, threads = _connect(stack, scheduler, workers or allowed_jobs(min(cores(), len(missing))))
             failed = run_jobs(missing, client, sweep, threads)
     from riskmap.rerun.sweep_summary import write_summary, write_table  # loads figures, which the start can do without
 
@@ -167,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=positive, help="processes on this machine (as many as cores)")
     parser.add_argument("--resume", action="store_true", help="skip the jobs that are finished")
     options = parser.parse_args(arguments)
-    folder = (options.out or OUTPUTS / options.sweep.stem).resolve()
+    folder = (options.out or resolve(OUTPUTS) / options.sweep.stem).resolve()
 
     def work() -> int:
         failed = run_sweep(

@@ -16,7 +16,8 @@ from riskmap.pages.values import parse_text, require_known
 from riskmap.project.choices import unknown
 from riskmap.project.commands import exit_status, run_command
 from riskmap.project.environment import require_checkout
-from riskmap.project.paths import BUILD, NOTEBOOKS, PROJECT_ROOT, resolve
+from riskmap.project.hub import allowed_jobs
+from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, resolve, shared_counterpart
 from riskmap.project.writing import require_writable
 from riskmap.rerun.execution import NotebookError
 from riskmap.rerun.notebooks import (
@@ -64,9 +65,8 @@ def find_profile(name: str, folder: Path) -> Path:
 
 def build_folder(profile: Path) -> Path:
     """Return where the tutorial with this profile is built: no other replaces the pages of ``make tutorial``."""
-    return (
-        BUILD if profile.resolve() == NOTEBOOKS / "profiles" / f"{PROFILE}.yaml" else BUILD / "profiles" / profile.stem
-    )
+    is_tutorial = profile.resolve() == NOTEBOOKS / "profiles" / f"{PROFILE}.yaml"
+    return resolve("build" if is_tutorial else Path("build", "profiles", profile.stem))
 
 
 def share_parameters(notebooks: Sequence[Path], given: Sequence[tuple[str, str]]) -> dict[Path, dict[str, Any]]:
@@ -146,7 +146,8 @@ class Call:
     def jobs(self) -> int:
         """How much goes on side by side, as the pages are given it; where none of them is, as the profile says."""
         given = [page.jobs for page in self.pages().values() if isinstance(page, Repeated)]
-        return min(given, default=self.in_profile.get("jobs", Repeated.model_fields["jobs"].default))
+        default = self.in_profile.get("jobs", Repeated.model_fields["jobs"].default)
+        return allowed_jobs(min(given, default=default))
 
     def output(self, notebook: Path) -> Path:
         """Return where the executed copy of a notebook lies."""
@@ -169,7 +170,8 @@ class Call:
         Not a cohort, not a run, not a page.
         """
         folders = {getattr(page, name, "") for page in self.pages().values() for name in ("data_dir", "out_dir")} - {""}
-        there = any(folder.exists() for folder in (self.build / "notebooks", *map(resolve, folders)))
+        own = [self.build / "notebooks", *map(resolve, folders)]
+        there = any(place.exists() for place in [*own, *filter(None, map(shared_counterpart, own))])
         return list(self.notebooks) == self.siblings and not self.given and not there
 
 
@@ -177,7 +179,7 @@ def run_tutorial(
     notebooks: Sequence[Path],
     profile: Path,
     given: Sequence[tuple[str, str]] = (),
-    build: Path = BUILD,
+    build: Path | None = None,
     timeout: float | None = None,
     force: bool = False,
 ) -> Path:
@@ -190,7 +192,7 @@ def run_tutorial(
         notebooks: of one folder.
         profile: YAML file of values.
         given: names and texts of values, which win over the profile.
-        build: where executed notebooks and the site go.
+        build: where executed notebooks and the site go; ``build/`` when not given.
         timeout: seconds that one cell may take; None: as long as it needs.
         force: whether notebooks that are done are executed again.
 
@@ -203,6 +205,7 @@ def run_tutorial(
     from riskmap.rerun.page_runs import make_runs, needed_by
 
     _name_copies(notebooks[0].parent)
+    build = build or resolve("build")
     call = Call(notebooks, profile, given, build, force)
     speed = time_steps() if call.is_first() else {}
     stopwatch = Stopwatch()

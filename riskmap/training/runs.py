@@ -21,7 +21,9 @@ from riskmap.data.cohort import Cohort, Task
 from riskmap.project.by_value import pack, unpacked
 from riskmap.project.files import alone_with, atomic_path, digest_of, read_json
 from riskmap.project.function_code import follow
+from riskmap.project.hub import allowed_jobs
 from riskmap.project.package import check_package, check_same_package, package_code
+from riskmap.project.paths import place_to_read
 from riskmap.project.progress import progress_bar
 from riskmap.project.workers import torch_threads
 from riskmap.training.arm import ARMS_MODULE
@@ -35,6 +37,8 @@ from riskmap.training.specs import SourceSpec, TransferSpec
 
 Spec = SourceSpec | TransferSpec
 Wanted = tuple[Spec, Cohort]
+# written last into the folder of a run
+_RECORD = "record.json"
 
 
 @dataclass(frozen=True)
@@ -134,9 +138,9 @@ def ensure_all(wanted: Iterable[Wanted], out_dir: Path, jobs: int = 2, progress:
     """
     wanted = list(wanted)
     _check_unchanged(spec for spec, _ in wanted)
-    folders = [folder_of(spec, cohort, out_dir) for spec, cohort in wanted]
-    _make_missing([*prerequisites(wanted), *wanted], out_dir, jobs, progress)
-    return [Run(folder, read_json(folder / "record.json")) for folder in folders]
+    places = [folder_of(spec, cohort, out_dir) for spec, cohort in wanted]
+    _make_missing([*prerequisites(wanted), *wanted], out_dir, allowed_jobs(jobs), progress)
+    return [_read(place_to_read(place, _RECORD)) for place in places]
 
 
 def prerequisites(wanted: Iterable[Wanted]) -> list[Wanted]:
@@ -319,8 +323,13 @@ def _network_config(stored: Mapping[str, Any]) -> NetworkConfig:
 
 
 def _finished(folder: Path) -> Run | None:
-    record = folder / "record.json"
-    return Run(folder, read_json(record)) if record.exists() else None
+    """Return the run of a folder, which may lie in a shared checkout; None where it is not there yet."""
+    place = place_to_read(folder, _RECORD)
+    return _read(place) if (place / _RECORD).exists() else None
+
+
+def _read(folder: Path) -> Run:
+    return Run(folder, read_json(folder / _RECORD))
 
 
 def _keep(made: Made, spec: Spec, cohort: Cohort, folder: Path, started: float) -> Run:
@@ -334,7 +343,7 @@ def _keep(made: Made, spec: Spec, cohort: Cohort, folder: Path, started: float) 
         parameters["arm_text"] = spec.arm.text
     seconds = made.earlier_seconds + time.perf_counter() - started
     kind = "source" if isinstance(spec, SourceSpec) else "transfer"
-    write_record(folder / "record.json", kind, parameters, made.results, seconds)
+    write_record(folder / _RECORD, kind, parameters, made.results, seconds)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     # as whoever reads it later gets it: JSON turns tuples into lists
-    return Run(folder, read_json(folder / "record.json"))
+    return _read(folder)
