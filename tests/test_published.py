@@ -206,10 +206,6 @@ def test_a_section_of_a_page_is_replaced_and_missing_markers_are_named():
         publish.replace_section("a", "t", "new")
 
 
-def test_the_guide_for_teachers_shows_what_was_measured():
-    assert publish.classroom_text() == classroom.GUIDE.read_text(encoding="utf-8"), "run: python -m riskmap publish"
-
-
 def test_what_was_not_measured_is_not_published(tmp_path):
     write_json(tmp_path / "hub.json", {"rows": []})
     with pytest.raises(ValueError, match=r"bundle was not measured: python -m riskmap bench bundle"):

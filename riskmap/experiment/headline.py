@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 
+import pandas as pd
+
 from riskmap.experiment import families
 from riskmap.experiment.findings import Findings
-from riskmap.experiment.shown import ShownList, numbered
+from riskmap.experiment.shown import ShownList, markdown_table, numbered
 from riskmap.experiment.tables import points
 
 _ABOVE, _BELOW = "surely above", "surely below"
+_OPPOSITE = {_ABOVE: _BELOW, _BELOW: _ABOVE, "open": "open"}
 
 
 def headline(simulated: Findings, real: Findings) -> ShownList:
@@ -19,6 +22,39 @@ def headline(simulated: Findings, real: Findings) -> ShownList:
     """
     both = (real, simulated)
     return numbered([_transfer(both), _habits(both), _maps(both)])
+
+
+def front_table(simulated: Findings, real: Findings) -> str:
+    """Return the README's table: six differences in Dice points with their verdicts, real patients first.
+
+    Args:
+        simulated: what was found on simulated patients.
+        real: what was found on real ones.
+    """
+    columns = {f"{found.kind} patients": _front_column(found) for found in (real, simulated)}
+    return markdown_table(pd.DataFrame(columns).rename_axis("Dice points").reset_index())
+
+
+def _front_column(found: Findings) -> dict[str, str]:
+    """Return what stands in the table for one experiment, by the row's name; in each, the first minus the second."""
+    pairs, cases, paper = found.plan.pairs, families.hard_cases(found), "risk_map_paper"
+    counts = [each.verdict for each in families.transfer(found).values()]
+    rows = {
+        "fine-tuning − scratch, good habits": (
+            f"{points(found.over_pairs(pairs, 'fine_tune', 'scratch'))}, surely better on {counts.count(_BELOW)} of "
+            f"{len(counts)} pairs, surely worse on {counts.count(_ABOVE)}"
+        )
+    }
+    for block in found.plan.hard_cases[:2]:
+        # the family asks for scratch minus the plain transferred network
+        word = _OPPOSITE[cases[block.title, "scratch", block.plain].verdict]
+        rows[f"transfer − scratch, {block.title}"] = f"{points(found.over_scratch(block))}, {word}"
+    asked = {
+        "risk map of the paper (reconstruction) − fine-tuning": families.remedies(found)[paper],
+        "that map − its shuffled twin": families.places(found)[paper],
+        "best of four on validation patients − scratch": families.selections(found)["select", "scratch"],
+    }
+    return rows | {name: f"{points(each.estimate)}, {each.verdict}" for name, each in asked.items()}
 
 
 def _transfer(both: Iterable[Findings]) -> str:

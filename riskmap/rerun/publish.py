@@ -17,7 +17,7 @@ from riskmap.experiment.brief_figures import draw_harm_enlarged
 from riskmap.experiment.figures import draw_harm, draw_repairs, draw_summary
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.habit_figures import HabitChart
-from riskmap.experiment.headline import headline
+from riskmap.experiment.headline import front_table, headline
 from riskmap.experiment.recipe import RECORDS as RECIPE_RECORDS
 from riskmap.experiment.recipe_table import recipe_section
 from riskmap.experiment.score_tables import readme_section, scores
@@ -51,7 +51,7 @@ TIME = RESULTS / RECORD_NAME
 README = PROJECT_ROOT / "README.md"
 # the generated sections of each document; one section may stand in several
 PLACES: dict[Path, tuple[str, ...]] = {
-    README: ("tutorial-table", "recipe", "habits", "experiment"),
+    README: ("front", "road"),
     DOCS / "index.md": ("finding", "road"),
     DOCS / "experiment.md": ("experiment", "habits", "tutorial-table"),
     DOCS / "recipe.md": ("recipe",),
@@ -143,15 +143,17 @@ def published_texts() -> dict[Path, str]:
         "recipe": lambda _: recipe_section(read_json(RECIPE_RECORDS)["rows"]),
         "habits": lambda _: HabitChart.read().section(),
         "experiment": lambda _: Sentences(simulated, real).section(),
+        "front": lambda _: front_table(simulated, real),
         "finding": lambda _: headline(simulated, real).text,
         "road": lambda document: road(read_json(TIME), document.parent),
     }
-    sections |= {name: lambda _, content=content: content for name, content in classroom.sections().items()}
+    of_classroom = classroom.sections()
     texts = {}
     for document, names in PLACES.items():
         text = document.read_text(encoding="utf-8")
         for name in names:
-            text = replace_section(text, name, sections[name](document))
+            content = sections[name](document) if name in sections else of_classroom[name]
+            text = replace_section(text, name, content)
         texts[document] = text
     return texts
 
