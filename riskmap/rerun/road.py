@@ -30,7 +30,8 @@ def road(time: Mapping[str, Any], folder: Path) -> str:
     return (
         f"{markdown_table(pd.DataFrame(rows))}\n\n"
         "The minutes are those of running a page alone, with the training that it needs, as measured on "
-        f"{time['cores']} cores ({time['processor']}). All pages together took {whole}, data and training included."
+        f"{time['cores']} cores ({time['processor']}). All pages together, several side by side, "
+        f"took {whole} with data and training."
     )
 
 
