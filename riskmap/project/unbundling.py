@@ -200,7 +200,7 @@ class _Bar:
         """Count what is done."""
         self._done = min(self._done + count, self._total)
         now = time.monotonic()
-        if self._done and now - self._shown >= self._interval:
+        if count and now - self._shown >= self._interval:
             self._shown = now
             left = (now - self._started) * (self._total - self._done) / self._done
             print(f"{self._title}: {self._text()}, {left:.0f} s left   ", end=self._end, flush=True)
@@ -218,13 +218,15 @@ def _watched_install(target: Path) -> Iterator[None]:
     """Show a bar over the packages that pip, which says nothing, has installed so far."""
     place = {"base": str(target / ".venv"), "platbase": str(target / ".venv")}
     packages = Path(sysconfig.get_path("purelib", "venv", place))
-    bar = _Bar("Installing", len(list((target / WHEELS).glob("*.whl"))), 1, "packages")
+    # name and version begin the name of a wheel, and of the folder that it leaves
+    installed = [packages / "-".join(wheel.name.split("-")[:2]) for wheel in (target / WHEELS).glob("*.whl")]
+    bar = _Bar("Installing", len(installed), 1, "packages")
     ended = threading.Event()
 
     def watch() -> None:
         shown = 0
         while not ended.wait(0.5):
-            there = len(list(packages.glob("*.dist-info")))
+            there = sum(place.with_name(f"{place.name}.dist-info").is_dir() for place in installed)
             bar.add(there - shown)
             shown = there
 
