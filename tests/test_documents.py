@@ -46,7 +46,7 @@ def test_a_command_of_a_document_can_be_typed(words):
         if further[0] in COMMANDS and COMMANDS[further[0]][-1][0].startswith("riskmap."):
             module, further = COMMANDS[further[0]][-1][0], further[1:]
         else:
-            assert further[0] in (*COMMANDS, "check-env", "clean"), further[0]
+            assert further[0] in (*COMMANDS, "check-env", "clean", "unbundle"), further[0]
             return
     assert importlib.util.find_spec(module) is not None, module
     given = [name for flag, name in pairwise(further) if flag == "-p"]
