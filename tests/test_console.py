@@ -144,7 +144,9 @@ def calls_without_encoding(tree):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         modes = [each.value for each in [*node.args, given.get("mode")] if isinstance(each, ast.Constant)]
         binary = any(isinstance(mode, str) and "b" in mode for mode in modes)
-        of_path = name == "open" and isinstance(node.func, ast.Attribute) and (not node.args or modes)
+        # the first thing that the open of an archive is given is a member of it
+        of_mode = not node.args or isinstance(node.args[0], ast.Constant)
+        of_path = name == "open" and isinstance(node.func, ast.Attribute) and (not node.args or (modes and of_mode))
         text = name in ("read_text", "write_text") or ((of_path or ast.unparse(node.func) == "open") and not binary)
         as_text = any(isinstance(given.get(word), ast.Constant) for word in ("text", "universal_newlines"))
         if "encoding" not in given and (text or as_text):

@@ -5,15 +5,15 @@ from math import nan
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from riskmap.experiment import families
 from riskmap.experiment.changes import Changes
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.tables import short_title
 from riskmap.figures.charts import plot_estimates
-from riskmap.figures.images import enlarge, plot_harm_row, window_of
-from riskmap.figures.style import BLUE, SKY, VERMILION
+from riskmap.figures.images import enlarge, harm_legend, plot_harm, window_of
+from riskmap.figures.style import BLUE, VERMILION
+from riskmap.measure.harm import KINDS
 from riskmap.measure.statistics import Estimate, patient_mean
 
 _SIZE = 14
@@ -28,19 +28,15 @@ def draw_harm_enlarged(changes: Changes) -> Figure:
     truth = changes.truth[worst][..., height] > 0
     window = window_of(np.any([truth, *(mask for masks in shown.values() for mask in masks)], axis=0), margin=3)
     figure = Figure(figsize=(4.3 * len(shown), 5.4), dpi=100, layout="constrained")
-    axes = figure.subplots(1, len(shown), squeeze=False)[0]
     image = changes.cohort.image(worst, changes.task.modality)[..., height]
-    for ax, panel in zip(axes, plot_harm_row(axes, image, shown, truth), strict=True):
+    for ax, (name, masks) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown.items(), strict=True):
+        plot_harm(ax, image, *masks, truth, title=name, legend=False)
         enlarge(ax, window)
         # L, R and A stand at the borders of the whole slice
         for letter in list(ax.texts):
             letter.remove()
         ax.title.set_fontsize(_SIZE)
-        legend = panel.get_legend()
-        if legend:
-            legend.remove()
-    colours = [Patch(color=VERMILION, label="harmed"), Patch(color=SKY, label="repaired (dotted)")]
-    figure.legend(handles=colours, loc="outside lower center", ncols=2, fontsize=_SIZE, frameon=False)
+    figure.legend(*harm_legend(), loc="outside lower center", ncols=len(KINDS), fontsize=_SIZE, frameon=False)
     return figure
 
 

@@ -77,7 +77,7 @@ class Sentences:
         )
 
     def _cases(self) -> str:
-        texts, hurting = [], []
+        texts, hurting, empty = [], [], []
         tested = [families.hard_cases(found) for found in self._both]
         for of_both in zip(*(found.plan.hard_cases for found in self._both), strict=True):
             over = [found.over_scratch(block) for found, block in zip(self._both, of_both, strict=True)]
@@ -85,17 +85,19 @@ class Sentences:
             for found, block in zip(self._both, of_both, strict=True):
                 nothing = found.barely_learned(block)
                 if nothing:
-                    texts[-1] += (
-                        f" – on {len(nothing)} of {len(block.pairs)} {found.kind} pairs scratch stays below a Dice of "
-                        f"{NOTHING_LEARNED}, and the difference says little –"
-                    )
+                    empty.append(f"{len(nothing)} of {len(block.pairs)} {found.kind} pairs with {_short(block)}")
             for found, each, block in zip(self._both, tested, of_both, strict=True):
                 if each[block.title, "scratch", block.plain].verdict == "surely above":
                     hurting.append(f"{_short(block)} ({found.kind})")
+        little = (
+            f"; where scratch stays below a Dice of {NOTHING_LEARNED} the difference says little: {_listed(empty)}"
+            if empty
+            else ""
+        )
         hurt = f"surely below it with {_listed(hurting)}" if hurting else "surely below it in none of the cases"
         return (
             f"**Where it was made hard**, transfer differs from scratch by {'; '.join(texts)} (simulated and real); it "
-            f"lies {hurt}."
+            f"lies {hurt}{little}."
         )
 
     def _harm(self) -> str:

@@ -206,7 +206,9 @@ def _run_pip(wanted: Sequence[str], folder: Path, root: Path) -> None:
     command += ["-c", "constraints.txt", "-w", str(folder), *wanted]
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as complaints,
-        subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=complaints, text=True) as pip,
+        subprocess.Popen(
+            command, cwd=root, stdout=subprocess.PIPE, stderr=complaints, text=True, encoding="utf-8"
+        ) as pip,
     ):
         assert pip.stdout is not None, "a pipe"
         # a package from an index, or from a folder of wheels

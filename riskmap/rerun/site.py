@@ -15,7 +15,7 @@ from riskmap.project.commands import exit_status, run_command
 from riskmap.project.environment import require_checkout
 from riskmap.project.files import alone_with
 from riskmap.project.leftovers import work_folder
-from riskmap.project.paths import BUILD, NOTEBOOKS, PROJECT_ROOT
+from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, resolve
 from riskmap.project.writing import require_writable
 from riskmap.rerun.execution import record_of
 from riskmap.rerun.notebooks import pages_in
@@ -81,7 +81,8 @@ def _run_sphinx(source: Path, html: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build the site from what is there, nothing executed, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m riskmap site", description=__doc__)
-    parser.add_argument("-o", "--out", type=Path, default=BUILD, help="folder of executed notebooks and site (build)")
+    folder = "folder of executed notebooks and site (build)"
+    parser.add_argument("-o", "--out", type=Path, default=resolve("build"), help=folder)
     options = parser.parse_args(arguments)
 
     def work() -> int:

@@ -16,13 +16,13 @@ from riskmap.experiment.findings import Findings
 from riskmap.project.commands import exit_status, run_command
 from riskmap.project.environment import require_checkout
 from riskmap.project.files import read_json, write_json
-from riskmap.project.paths import BUILD, PROJECT_ROOT, resolve
+from riskmap.project.paths import PROJECT_ROOT, resolve
 from riskmap.project.writing import require_writable
 from riskmap.rerun.kit import KIT, kit_texts
 from riskmap.rerun.publish import COST, MAP_FIGURE, NEAR_FIGURE, TIME, TWIN_FIGURE
 
 SOURCE = KIT / "slides"
-SLIDES = BUILD / "slides"
+SLIDES = resolve("build") / "slides"
 _PUBLISHED = (NEAR_FIGURE, MAP_FIGURE, TWIN_FIGURE)
 
 
