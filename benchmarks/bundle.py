@@ -46,7 +46,7 @@ def timed(command: list[str], folder: Path, network: bool = True) -> float:
     if not network:
         command, given = without_network(command)
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, encoding="utf-8")
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")
     return round(time.perf_counter() - started, 1)
