@@ -76,7 +76,9 @@ def measure(students: int, trains: bool) -> dict[str, Any]:
         failed = [home for home, process in zip(homes, working, strict=True) if process.wait()]
         seconds = time.perf_counter() - started
         if failed:
-            raise RuntimeError(f"{len(failed)} of {students} failed:\n{(failed[0] / 'output').read_text()[-3000:]}")
+            raise RuntimeError(
+                f"{len(failed)} of {students} failed:\n{(failed[0] / 'output').read_text(encoding='utf-8')[-3000:]}"
+            )
         records = [read_json(output_of(home).with_name(f"{PAGE}.json")) for home in homes]
         trained = [len(list((home / "build" / "runs").rglob("record.json"))) for home in homes]
     return {
