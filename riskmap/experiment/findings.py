@@ -156,8 +156,16 @@ class Findings:
 
     def difference(self, pair: Pair, better: str, worse: str, case: Case = _MAIN) -> pd.Series:
         """Return how many Dice points one arm lies above another, per patient."""
-        dice = self.dice(pair, (better, worse), case)
-        return 100 * (dice[better] - dice[worse])
+        asked = (pair, better, worse, case)
+        if asked not in self._differences:
+            dice = self.dice(pair, (better, worse), case)
+            self._differences[asked] = 100 * (dice[better] - dice[worse])
+        return self._differences[asked].copy()
+
+    @cached_property
+    def _differences(self) -> dict[tuple[Pair, str, str, Case], pd.Series]:
+        """What :meth:`difference` has found: tables, sentences and tests ask for the same ones many times."""
+        return {}
 
     def by_cohort(self, pairs: Sequence[Pair], better: str, worse: str, case: Case = _MAIN) -> list[pd.DataFrame]:
         """Return the differences of some pairs as one table [patient, pair] per cohort: its pairs share patients."""

@@ -6,6 +6,7 @@ import pandas as pd
 
 from riskmap.experiment import families
 from riskmap.experiment.findings import Findings
+from riskmap.experiment.plan import Block
 from riskmap.experiment.shown import ShownList, markdown_table, numbered
 from riskmap.experiment.tables import points
 
@@ -25,7 +26,7 @@ def headline(simulated: Findings, real: Findings) -> ShownList:
 
 
 def front_table(simulated: Findings, real: Findings) -> str:
-    """Return the README's table: six differences in Dice points with their verdicts, real patients first.
+    """Return the README's table: differences in Dice points with their verdicts, real patients first.
 
     Args:
         simulated: what was found on simulated patients.
@@ -37,7 +38,7 @@ def front_table(simulated: Findings, real: Findings) -> str:
 
 def _front_column(found: Findings) -> dict[str, str]:
     """Return what stands in the table for one experiment, by the row's name; in each, the first minus the second."""
-    pairs, cases, paper = found.plan.pairs, families.hard_cases(found), "risk_map_paper"
+    pairs, paper = found.plan.pairs, "risk_map_paper"
     counts = [each.verdict for each in families.transfer(found).values()]
     rows = {
         "fine-tuning − scratch, good habits": (
@@ -45,10 +46,8 @@ def _front_column(found: Findings) -> dict[str, str]:
             f"{len(counts)} pairs, surely worse on {counts.count(_ABOVE)}"
         )
     }
-    for block in found.plan.hard_cases[:2]:
-        # the family asks for scratch minus the plain transferred network
-        word = _OPPOSITE[cases[block.title, "scratch", block.plain].verdict]
-        rows[f"transfer − scratch, {block.title}"] = f"{points(found.over_scratch(block))}, {word}"
+    hard = [f"{block.title.partition(' (')[0]}: {_hard(found, block)}" for block in found.plan.hard_cases]
+    rows["transfer − scratch, made hard on purpose"] = "; ".join(hard)
     asked = {
         "risk map of the paper (reconstruction) − fine-tuning": families.remedies(found)[paper],
         "that map − its shuffled twin": families.places(found)[paper],
@@ -70,16 +69,21 @@ def _transfer(both: Iterable[Findings]) -> str:
 
 
 def _habits(both: Iterable[Findings]) -> str:
-    hurting = []
+    cases: dict[str, list[str]] = {}
     for found in both:
-        tested = families.hard_cases(found)
         for block in found.plan.hard_cases:
-            if tested[block.title, "scratch", block.plain].verdict == _ABOVE:
-                difference = points(found.over_scratch(block))
-                hurting.append(f"{block.title.partition(' (')[0]} ({found.kind}: {difference})")
-    if not hurting:
-        return "**Trained badly on purpose**, it was surely worse than scratch in none of the cases that were tried."
-    return f"**Trained badly on purpose**, it was surely worse than scratch with {'; '.join(hurting)}."
+            cases.setdefault(block.title, []).append(f"{_hard(found, block)} ({found.kind})")
+    listed = "; ".join(f"with {title} {' and '.join(each)}" for title, each in cases.items())
+    return f"**Trained badly on purpose**, transfer differs from scratch {listed}."
+
+
+def _hard(found: Findings, block: Block) -> str:
+    """Return how far transfer lies above scratch in a hard case, with its verdict, and whether that says little."""
+    # the family asks for scratch minus the plain transferred network
+    word = _OPPOSITE[families.hard_cases(found)[block.title, "scratch", block.plain].verdict]
+    empty = found.barely_learned(block)
+    little = f", though scratch learned next to nothing on {len(empty)} of {len(block.pairs)} pairs" if empty else ""
+    return f"by {points(found.over_scratch(block))}, {word}{little}"
 
 
 def _maps(both: Iterable[Findings]) -> str:

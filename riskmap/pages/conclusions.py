@@ -21,12 +21,15 @@ _EARLY_STEPS = 100
 def of_cohort(cohort: Cohort) -> ShownList:
     """Return how rare each label is: in how many slices, and on which share of the pixels that are not air.
 
+    Labels of several classes are left out where there are others, since they name the same tissue again.
+
     Counted on the first target training patient.
     """
     patient = cohort.part("target_train")[0]
     head = cohort.image(patient, cohort.modalities[0]) != 0
     lines = []
-    for name in cohort.targets:
+    single = [name for name, target in cohort.targets.items() if target.num_classes == 2]
+    for name in single or cohort.targets:
         foreground = cohort.labels(patient, name) > 0
         slices = int(foreground.any((0, 1)).sum())
         share = foreground.sum() / max(int(head.sum()), 1)

@@ -25,7 +25,7 @@ def road(time: Mapping[str, Any], folder: Path) -> str:
     for path in pages_in(NOTEBOOKS).values():
         title = title_of(read_notebook(path), path.stem)
         measured = time["pages"].get(path.stem)
-        rows.append({"page": f"[{title}]({there}/{path.name})", "minutes": _minutes(measured)})
+        rows.append({"page": f"[{title}]({there}/{path.name})", "machine minutes": _minutes(measured)})
     whole = f"{time['seconds'] / 60:.0f} minutes"
     return (
         f"{markdown_table(pd.DataFrame(rows))}\n\n"
