@@ -20,6 +20,7 @@ from riskmap.exercises.generate import FOLDER, SOLVED, SOURCE, sources, student_
 from riskmap.exercises.questions import QUESTIONS
 from riskmap.exercises.records import published_scores
 from riskmap.experiment.score_tables import compare
+from riskmap.measure.harm import compare_pixels, kinds_of
 from riskmap.measure.statistics import Estimate
 
 PAGES = [path.name for path in sources()]
@@ -471,6 +472,80 @@ def test_answers_are_not_written_over(tmp_path):
     assert mine.read_bytes() == answered
     write_copies(tmp_path, overwrite=True)
     assert mine.read_bytes() != answered
+
+
+@pytest.mark.parametrize("place", [Path(), Path(SOLVED)])
+def test_answers_that_were_saved_and_not_run_are_not_written_over(place, tmp_path):
+    """After "Clear all outputs" an answer was taken for an empty copy, and lost."""
+    shutil.copytree(FOLDER / SOURCE, tmp_path / SOURCE)
+    write_copies(tmp_path)
+    mine = tmp_path / place / "00_start_here.ipynb"
+    notebook = nbformat.read(mine, as_version=4)
+    notebook.cells[-1].source += "\nMY WORK"
+    nbformat.write(notebook, mine)
+    with pytest.raises(ValueError, match=r"00_start_here\.ipynb in .* may hold answers"):
+        write_copies(tmp_path)
+    assert "MY WORK" in mine.read_text(encoding="utf-8")
+
+
+def test_copies_that_are_only_old_are_made_anew(tmp_path):
+    shutil.copytree(FOLDER / SOURCE, tmp_path / SOURCE)
+    copy, *_ = write_copies(tmp_path)
+    source = tmp_path / SOURCE / copy.name
+    changed = nbformat.read(source, as_version=4)
+    changed.cells[1].source += "\nOne more line."
+    nbformat.write(changed, source)
+    write_copies(tmp_path)
+    assert "One more line." in copy.read_text(encoding="utf-8")
+
+
+def test_without_sources_and_with_a_damaged_copy_it_says_so(tmp_path):
+    with pytest.raises(ValueError, match="no sources of exercises in"):
+        write_copies(tmp_path)
+    shutil.copytree(FOLDER / SOURCE, tmp_path / SOURCE)
+    (tmp_path / "00_start_here.ipynb").write_text('{"cells": [')
+    with pytest.raises(ValueError, match=r"00_start_here\.ipynb is no notebook, or a damaged one"):
+        write_copies(tmp_path)
+
+
+def test_a_right_answer_in_other_numbers_is_right():
+    """In float32, rounded, or as a list; which of them passed was a matter of luck."""
+
+    def gap(scratch, transfer):
+        return round(float(torch.tensor(100 * (scratch - transfer), dtype=torch.float32).mean()), 3)
+
+    def twin(weights, y, inside):
+        rng = np.random.default_rng()
+        for image in range(len(weights)):
+            for mask in (y[image] == 1, (y[image] == 0) & inside[image], ~inside[image]):
+                weights[image, mask] = rng.permutation(weights[image, mask])
+        return weights.astype(np.float32)
+
+    def choose(validation, test):
+        best = validation.mean().idxmax()
+        return [best, round(test[best].mean(), 4)]
+
+    for name, answer in (("gap", gap), ("twin", twin), ("choose", choose)):
+        for _ in range(10):
+            assert check(name, answer).passed, check(name, answer).message
+
+
+def test_counts_that_are_no_counts_and_a_twin_that_hardly_moves_are_wrong():
+    def split(truth, scratch, transfer):
+        changed = compare_pixels(truth, scratch, transfer)
+        masks = kinds_of(changed.harmed, changed.repaired, truth)
+        return {kind: mask.sum() + 0.9 for kind, mask in masks.items()}
+
+    def hardly(weights, y, inside):
+        for image in range(len(weights)):
+            for label in (0, 1):
+                for there in (True, False):
+                    mask = np.flatnonzero((y[image] == label) & (inside[image] == there))[:2]
+                    weights[image, mask] = weights[image, mask][::-1]
+        return weights
+
+    assert not check("split_harm", split).passed
+    assert "Most values stayed where they were" in check("twin", hardly).message
 
 
 def test_a_solution_that_leaves_nothing_to_do_is_an_error():

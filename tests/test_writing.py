@@ -148,3 +148,9 @@ def test_a_module_that_is_called_by_itself_asks_for_a_checkout_as_well(
     monkeypatch.setattr(module, "PROJECT_ROOT", tmp_path)
     assert module.main(arguments) == 2
     assert "need a checkout of the project" in capsys.readouterr().err
+
+
+def test_a_checkout_that_is_only_read_is_not_written_even_if_it_could_be(tmp_path, monkeypatch):
+    monkeypatch.setenv("RISKMAP_HOME", str(tmp_path / "mine"))
+    with pytest.raises(ValueError, match="only read while RISKMAP_HOME is set"):
+        require_own_copy("riskmap publish", tmp_path)

@@ -20,17 +20,20 @@ from itertools import pairwise
 from pathlib import Path
 
 import nbformat
-from nbformat import NotebookNode
+from nbformat import NotebookNode, ValidationError
+from nbformat.reader import NotJSONError
 
 from riskmap.exercises.questions import QUESTIONS
 from riskmap.project.commands import exit_status, run_command
-from riskmap.project.files import atomic_path
+from riskmap.project.files import atomic_path, digest_of
 from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT
 from riskmap.project.writing import require_own_copy
 
 FOLDER = NOTEBOOKS / "exercises"
 SOURCE, SOLVED = "source", "solved"
 TAG = "solution"
+# in the metadata of a copy: the digest of its cells, so that a changed copy is told from one that is only old
+_MADE = "made"
 
 
 def sources(folder: Path = FOLDER) -> list[Path]:
@@ -84,26 +87,28 @@ def write_copies(folder: Path = FOLDER, overwrite: bool = False) -> list[Path]:
         overwrite: also those in which somebody has worked.
 
     Raises:
-        ValueError: a student's copy was run, so that it may hold answers; nothing is written.
+        ValueError: there is no source, or a copy was changed or run, so that it may hold answers; nothing is written.
     """
-    of = {path: nbformat.read(path, as_version=4) for path in sources(folder)}
-    worked_in = [path.name for path in of if not overwrite and _was_run(folder / path.name)]
+    copies = {}
+    for path in sources(folder):
+        source = _read(path)
+        copies[folder / path.name] = student_copy(source, path.name)
+        copies[folder / SOLVED / path.name] = solved_copy(source, path.name)
+    if not copies:
+        raise ValueError(f"no sources of exercises in {folder / SOURCE}")
+    worked_in = [] if overwrite else [target for target, copy in copies.items() if _was_worked_in(target, copy)]
     if worked_in:
+        names = ", ".join(target.relative_to(folder).as_posix() for target in worked_in)
         raise ValueError(
-            f"{', '.join(worked_in)} in {folder} may hold answers, as cells of it were run: move what you want to "
-            "keep, or give --overwrite"
+            f"{names} in {folder} may hold answers, as somebody changed or ran cells: move what you want to keep, or "
+            "give --overwrite"
         )
-    written = []
-    for path, source in of.items():
-        for target, copy in (
-            (folder / path.name, student_copy(source, path.name)),
-            (folder / SOLVED / path.name, solved_copy(source, path.name)),
-        ):
-            target.parent.mkdir(exist_ok=True)
-            with atomic_path(target) as temporary:
-                nbformat.write(copy, temporary)
-            written.append(target)
-    return written
+    for target, copy in copies.items():
+        copy.metadata[_MADE] = _digest(copy)
+        target.parent.mkdir(exist_ok=True)
+        with atomic_path(target) as temporary:
+            nbformat.write(copy, temporary)
+    return list(copies)
 
 
 def _copied(source: NotebookNode, student: bool) -> NotebookNode:
@@ -163,11 +168,24 @@ def _calls(node: ast.expr, name: str) -> ast.Call | None:
     return node if isinstance(node, ast.Call) and ast.unparse(node.func) == name else None
 
 
-def _was_run(notebook: Path) -> bool:
-    if not notebook.is_file():
+def _was_worked_in(target: Path, copy: NotebookNode) -> bool:
+    """Tell whether what lies there is neither as it was made nor as it would be made now, or was run."""
+    if not target.is_file():
         return False
-    cells = nbformat.read(notebook, as_version=4).cells
-    return any(cell.cell_type == "code" and (cell.outputs or cell.execution_count) for cell in cells)
+    there = _read(target)
+    as_made = _digest(there) in (there.metadata.get(_MADE), _digest(copy))
+    return not as_made or any(c.cell_type == "code" and (c.outputs or c.execution_count) for c in there.cells)
+
+
+def _digest(notebook: NotebookNode) -> str:
+    return digest_of([cell.source for cell in notebook.cells])
+
+
+def _read(notebook: Path) -> NotebookNode:
+    try:
+        return nbformat.read(notebook, as_version=4)
+    except (NotJSONError, ValidationError) as error:
+        raise ValueError(f"{notebook} is no notebook, or a damaged one") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

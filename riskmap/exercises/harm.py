@@ -29,11 +29,11 @@ def judge_split(split: Callable[..., Any]) -> str:
         if not isinstance(got, Mapping) or set(got) != set(KINDS):
             names = ", ".join(map(repr, KINDS))
             raise WrongAnswer(f"The result must be a dictionary with the keys {names}, got {got!r}.")
-        counts = {kind: int(as_array(got[kind], (), f"a count of {kind!r}")) for kind in KINDS}
+        counts = {kind: float(as_array(got[kind], (), f"a count of {kind!r}")) for kind in KINDS}
         right = _counts(truth, scratch, transfer)
         if counts != right:
             raise WrongAnswer(
-                f"Must be {right}, got {counts}; their first row:\n"
+                f"Must be {right}, got { {kind: round(n, 3) for kind, n in counts.items()} }; their first row:\n"
                 + inputs(truth=truth[0], scratch=scratch[0], transfer=transfer[0]),
                 _hint(counts, right, truth, scratch, transfer),
             )
@@ -50,7 +50,7 @@ def _counts(truth: np.ndarray, scratch: np.ndarray, transfer: np.ndarray) -> dic
 
 
 def _hint(
-    counts: dict[str, int], right: dict[str, int], truth: np.ndarray, scratch: np.ndarray, transfer: np.ndarray
+    counts: dict[str, float], right: dict[str, int], truth: np.ndarray, scratch: np.ndarray, transfer: np.ndarray
 ) -> str:
     swapped = _counts(truth, transfer, scratch)
     every_error = {

@@ -64,7 +64,7 @@ def judge_pixel(leep: Any = ..., harder: Any = ...) -> str:
         hint = "hold h after the change against h before it: `np.flatnonzero(after > before)`."
         if _CHANGED in numbers:
             hint = f"pixel {_CHANGED} was changed so that the source supports it: its hardness fell."
-        raise WrongAnswer(f"Pixel {shown(harder)} is not the one that got harder.", hint)
+        raise WrongAnswer(f"Pixel {shown(numbers)} is not the one that got harder.", hint)
     one = int(harder_ones[0])
     return (
         f"LEEP rises from {-before.mean():.4f} to {-after.mean():.4f}, and pixel {one}, which nobody touched, gets "
@@ -122,6 +122,8 @@ def judge_twin(shuffle: Callable[..., Any]) -> str:
         weights = np.round(rng.permutation(np.linspace(0.1, 9.9, images * pixels)).reshape(images, pixels), 2)
         given = weights.copy()
         twin = as_array(call(shuffle, given, y, inside), weights.shape, "weights [images, pixels]")
+        # the weights have two digits; in float32 they are still the same
+        twin = np.round(twin, 4)
         _judge_twin(twin, weights, y, inside)
     return (
         "Same values in each class of each image and inside the patient, at other places. It is the control of page 3."
@@ -163,6 +165,8 @@ def _judge_twin(twin: np.ndarray, weights: np.ndarray, y: np.ndarray, inside: np
     for mask in places:
         if mask.sum() > 5 and np.array_equal(twin[mask], weights[mask]):
             raise WrongAnswer(f"In one class of one image nothing moved.{small}", "are all classes and images visited?")
+        if mask.sum() > 5 and (twin[mask] != weights[mask]).mean() < 0.5:
+            raise WrongAnswer(f"Most values stayed where they were.{small}", "permute all of them: `rng.permutation`.")
     if all(np.array_equal(twin[mask], np.sort(weights[mask])) for mask in places if mask.sum() > 5):
         raise WrongAnswer(f"The values were sorted, not shuffled.{small}", "a sorted row has a place of its own.")
 

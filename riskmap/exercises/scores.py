@@ -35,7 +35,7 @@ def judge_gap(gap: Callable[..., Any]) -> str:
                 "that is a sum over patients; take the mean.": 100 * difference * len(scratch),
             },
         )
-        if hint or abs(got - 100 * difference) > 1e-6:
+        if hint or abs(got - 100 * difference) > 1e-3:
             raise WrongAnswer(
                 f"The gap must be {100 * difference:+.3f} Dice points, got {got:+.3f}, on\n"
                 + inputs(scratch=scratch, transfer=transfer),
@@ -102,7 +102,7 @@ def judge_choose(choose: Callable[..., Any]) -> str:
         means, on_test = validation.mean(), test.mean()
         best, tempting = means.idxmax(), on_test.idxmax()
         got = call(choose, validation, test)
-        if not isinstance(got, tuple) or len(got) != 2:
+        if not isinstance(got, tuple | list) or len(got) != 2:
             raise WrongAnswer(f"The result must be (arm, its mean test Dice), got {got!r}.", "return two values.")
         arm, dice = got[0], float(as_array(got[1], (), "the mean test Dice, one number"))
         where = "\n" + inputs(**{f"validation {name}": column for name, column in validation.items()})
@@ -116,9 +116,9 @@ def judge_choose(choose: Callable[..., Any]) -> str:
                 means.idxmin(): "that is the worst arm on validation.",
             }
             raise WrongAnswer(f"{best!r} must be chosen, got {arm!r}.{where}", hints.get(arm, ""))
-        if abs(dice - on_test[best]) > 1e-9:
+        if abs(dice - on_test[best]) > 1e-3:
             hint = "that is its validation Dice, on which it was chosen; report the test's."
-            is_validation = abs(dice - means[best]) < 1e-9
+            is_validation = abs(dice - means[best]) < 1e-3
             raise WrongAnswer(
                 f"Of {best!r} the mean test Dice must be reported, {on_test[best]:.4f}, got {dice:.4f}.",
                 hint if is_validation else "",

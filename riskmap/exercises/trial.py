@@ -79,6 +79,8 @@ def as_array(value: Any, shape: tuple[int, ...] | None, what: str) -> np.ndarray
     if value is ...:
         raise NotWritten
     of_shape = "" if shape is None else f" of shape {shape}"
+    # a tensor that has a gradient is no worse for it
+    value = value.detach() if hasattr(value, "detach") else value
     try:
         # whole numbers and truth values are numbers, complex ones and texts are not
         array = np.asarray(value).astype(float, casting="same_kind")

@@ -171,11 +171,11 @@ class WhichSourcesHurt(Comparing):
         """Name also the records of the experiments."""
         return super().input_digests() | digests_of_records(self.records_dir, {self.plan, *self.told})
 
-    @staticmethod
-    def findings(plan: str, records_dir: str) -> "Findings":
-        """Return what a plan found."""
+    def findings(self, plan: str, records_dir: str) -> "Findings":
+        """Return what a plan found; the records that the sentences need later are checked as well."""
         from riskmap.experiment.findings import Findings  # loads torch
 
+        self.sentences(records_dir)
         return Findings.read(plan, records_dir)
 
     def sentences(self, records_dir: str) -> "Sentences":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from riskmap.project.writing import can_write
+from riskmap.project.writing import OWN_FOLDER, can_write
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 # small generated records, and the figures drawn from them
@@ -21,8 +21,6 @@ NOTEBOOKS = PROJECT_ROOT / "notebooks"
 DOCS = PROJECT_ROOT / "docs"
 # of the checkout itself; where it is shared, resolve("build") is the reader's own
 BUILD = PROJECT_ROOT / "build"
-# names a reader's own folder; where it is set, the checkout is read only, even if it could be written
-OWN_FOLDER = "RISKMAP_HOME"
 
 
 def own_root() -> Path:

@@ -7,6 +7,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+# names a reader's own folder; where it is set, the checkout is read only, even if it could be written
+OWN_FOLDER = "RISKMAP_HOME"
+
 
 def can_write(folder: Path) -> bool:
     """Tell whether this process may write into a folder, or make it where it is missing."""
@@ -41,7 +44,9 @@ def require_writable(places: Mapping[str, Path]) -> None:
 
 
 def require_own_copy(command: str, *folders: Path) -> None:
-    """Refuse a command that writes into the checkout itself, where it cannot (ValueError)."""
+    """Refuse a command that writes into the checkout itself, where it cannot, or shall not (ValueError)."""
+    if os.environ.get(OWN_FOLDER):
+        raise ValueError(f"{command} writes into the checkout, which is only read while {OWN_FOLDER} is set: unset it")
     lacking = [folder for folder in folders if not can_write(folder)]
     if lacking:
         raise ValueError(
