@@ -556,7 +556,9 @@ def test_a_solution_that_leaves_nothing_to_do_is_an_error():
 
 
 @pytest.mark.notebooks
-@pytest.mark.parametrize("folder", [FOLDER, FOLDER / SOLVED], ids=["student", "solved"])
+@pytest.mark.parametrize(
+    "folder", [pytest.param(FOLDER, id="student", marks=pytest.mark.slow), pytest.param(FOLDER / SOLVED, id="solved")]
+)
 def test_weights_of_ones_own_in_a_kernel(folder, tiny_cohort, tmp_path):
     """With a few steps on tiny patients: the solved copy trains and its checks pass, the student's trains nothing."""
     given = {

@@ -276,6 +276,7 @@ def contents(root):
     }
 
 
+@pytest.mark.slow
 def test_two_students_read_the_shared_runs_and_each_makes_the_rest(course):
     root, place = course
     before = contents(root)
@@ -293,6 +294,7 @@ def test_two_students_read_the_shared_runs_and_each_makes_the_rest(course):
     assert contents(root) == before
 
 
+@pytest.mark.slow
 def test_a_student_runs_a_page_by_its_number(course):
     """Output, record and name of the page go into the student's own folder, unasked."""
     root, place = course
@@ -307,6 +309,7 @@ def test_a_student_runs_a_page_by_its_number(course):
     assert contents(root) == before
 
 
+@pytest.mark.slow
 def test_a_student_gets_copies_of_the_notebooks(course):
     root, place = course
     before, student = contents(root), STUDENTS[1]
