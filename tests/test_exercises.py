@@ -509,7 +509,7 @@ def test_without_sources_and_with_a_damaged_copy_it_says_so(tmp_path):
 
 
 def test_a_right_answer_in_other_numbers_is_right():
-    """In float32, rounded, or as a list; which of them passed was a matter of luck."""
+    """In float32, rounded, or as a list; which of them passed was a matter of luck, as was a shuffle of few values."""
 
     def gap(scratch, transfer):
         return round(float(torch.tensor(100 * (scratch - transfer), dtype=torch.float32).mean()), 3)
@@ -526,8 +526,9 @@ def test_a_right_answer_in_other_numbers_is_right():
         return [best, round(test[best].mean(), 4)]
 
     for name, answer in (("gap", gap), ("twin", twin), ("choose", choose)):
-        for _ in range(10):
-            assert check(name, answer).passed, check(name, answer).message
+        for _ in range(200):
+            outcome = check(name, answer)
+            assert outcome.passed, outcome.message
 
 
 def test_counts_that_are_no_counts_and_a_twin_that_hardly_moves_are_wrong():
