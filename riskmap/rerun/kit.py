@@ -32,7 +32,9 @@ def kit_texts(brief: Brief, time: Mapping[str, Any], cost: Mapping[str, Any]) ->
     return brief.texts() | {
         "times": times(time, cost),
         "first-call": f"On the measuring machine the first `make tutorial` took {_duration(time['seconds'])}.",
+        "answers": answers(brief),
         "eight-pixels": eight_pixels(),
+        "eight-pixels-blank": eight_pixels_blank(),
         "eight-pixels-leep": eight_pixels_leep(),
     }
 
@@ -72,6 +74,22 @@ def eight_pixels() -> str:
         for place, (says, label, e, h) in enumerate(zip(OF_TUMOUR, IS_CORE, core.tolist(), hardness, strict=True))
     ]
     return markdown_table(pd.DataFrame(rows).astype(str))
+
+
+def eight_pixels_blank() -> str:
+    """Return the table of the eight pixels as it is handed out: E(core) and h are to be filled in."""
+    rows = [
+        {"pixel": place, "source says tumour": says, "label core": label, "E(core)": "", "h (nats)": ""}
+        for place, (says, label) in enumerate(zip(OF_TUMOUR, IS_CORE, strict=True))
+    ]
+    return markdown_table(pd.DataFrame(rows).astype(str))
+
+
+def answers(brief: Brief) -> str:
+    """Return what the records say to the four questions of the workshop, a sentence or two each."""
+    texts = brief.texts()
+    parts = (("transfer", "counts", "hurt"), ("pointing",), ("maps-verdict",), ("twins-verdict",))
+    return "\n".join(f"{n}. {' '.join(texts[name] for name in names)}" for n, names in enumerate(parts, 1))
 
 
 def eight_pixels_leep() -> str:

@@ -129,6 +129,14 @@ class NotebookPage:
         wait_until(self._done, RUN_SECONDS, "all cells were done")
         return self._save()
 
+    def unfold(self) -> None:
+        """Open the sections that the notebook opens folded."""
+        hidden = self.page.locator(".jp-showHiddenCellsButton")
+        if hidden.count():
+            self.page.keyboard.press("Escape")
+            self.page.keyboard.press("Control+Shift+ArrowRight")
+            wait_until(lambda: not hidden.count(), REDRAW_SECONDS, "all sections were open")
+
     def explorer(self, number: int) -> ExplorerOnPage:
         """Return the explorer with this number on the page, counted from 0."""
         return ExplorerOnPage(self.page, number)

@@ -40,6 +40,7 @@ def test_sliders_move_the_pictures(notebook, browser, lab, runs):
     with_tiny_data(notebook, lab.root / notebook.name, runs)
     with notebook_page(browser, lab, notebook.name, SCREENSHOTS / f"{notebook.stem}-failed.png") as page:
         assert problems(page.run_all()) == []
+        page.unfold()
         # JupyterLab attaches what is far from the window when it has time for it
         what = f"the page shows its explorers {', '.join(names)}"
         wait_until(lambda: page.num_explorers() == len(names), REDRAW_SECONDS, what)
