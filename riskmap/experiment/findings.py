@@ -59,6 +59,11 @@ class Findings:
         return score_rows(self.records)
 
     @cached_property
+    def _by_arm(self) -> dict[tuple[str, str, int, str], pd.DataFrame]:
+        """The rows of each cohort, target, number of shots and arm; to search all of them each time takes long."""
+        return dict(iter(self.frame.groupby(["cohort", "target", "shots", "arm"])))
+
+    @cached_property
     def records(self) -> list[dict[str, Any]]:
         """The compact record of each run."""
         return unpacked(read_json(self.folder / "runs.json"))
@@ -119,7 +124,7 @@ class Findings:
         Raises:
             ValueError: an arm has no run there.
         """
-        frame, wanted = self.frame, list(arms)
+        wanted = list(arms)
         selected = [arm for arm in wanted if arm in SELECTIONS]
         if selected:
             others = [arm for arm in wanted if arm not in SELECTIONS]
@@ -130,12 +135,12 @@ class Findings:
         rates = {arm: self.rates[rate_owner(arm)]["chosen"] if rate is None else rate for arm in wanted}
         shots = self.plan.main_shots if case.shots is None else case.shots
         source_steps = self.plan.source_training.steps if case.source_steps is None else case.source_steps
-        of_source = (frame["source"] == pair.source) & (frame["source_steps"] == source_steps)
-        chosen = frame.loc[(frame["cohort"] == pair.cohort) & (frame["target"] == pair.target)]
-        chosen = chosen.loc[of_source | chosen["source"].isna()]
-        chosen = chosen.loc[(chosen["shots"] == shots) & (chosen["rate"] == chosen["arm"].map(rates))]
-        chosen = chosen.loc[(chosen["steps"] == training.steps) & chosen["left_out"].isna()]
-        parts = {arm: chosen.loc[chosen["arm"] == arm] for arm in wanted}
+        parts = {}
+        for arm in wanted:
+            of_arm = self._by_arm.get((pair.cohort, pair.target, shots, arm), self.frame.iloc[:0])
+            of_source = (of_arm["source"] == pair.source) & (of_arm["source_steps"] == source_steps)
+            as_asked = (of_arm["rate"] == rates[arm]) & (of_arm["steps"] == training.steps)
+            parts[arm] = of_arm.loc[(of_source | of_arm["source"].isna()) & as_asked & of_arm["left_out"].isna()]
         lacking = ", ".join(arm for arm, part in parts.items() if part.empty)
         if lacking:
             raise ValueError(f"no run of {lacking} for {pair.title} with {shots} target patients")
@@ -143,12 +148,17 @@ class Findings:
 
     def _select(self, pair: Pair, name: str, case: Case, rate: float | None) -> pd.DataFrame:
         """Return the rows that a selection chooses, of the draws and seeds that all it chooses among have."""
-        selection = SELECTIONS[name]
-        rows = self.rows(pair, selection.arms, case, rate)
-        looked_at = self._held_out if selection.leaves_out else self._curves
-        # of a pair whose patients were left out with one seed alone, the others cannot be chosen for
-        known = looked_at.loc[looked_at["cohort"] == pair.cohort, ["draw", "seed"]].drop_duplicates()
-        return select(rows.merge(known, on=["draw", "seed"]), looked_at, selection.arms, selection.choose, name)
+        asked = (pair, name, case, rate)
+        if asked not in self._selected:
+            selection = SELECTIONS[name]
+            rows = self.rows(pair, selection.arms, case, rate)
+            looked_at = self._held_out if selection.leaves_out else self._curves
+            looked_at = looked_at.loc[looked_at["cohort"] == pair.cohort]
+            # of a pair whose patients were left out with one seed alone, the others cannot be chosen for
+            rows = rows.merge(looked_at[["draw", "seed"]].drop_duplicates(), on=["draw", "seed"])
+            of_target = looked_at.loc[looked_at["target"] == pair.target]
+            self._selected[asked] = select(rows, of_target, selection.arms, selection.choose, name)
+        return self._selected[asked].copy()
 
     def dice(self, pair: Pair, arms: Sequence[str], case: Case = _MAIN) -> pd.DataFrame:
         """Return the Dice of each patient and arm, averaged over the draws and seeds that all these arms have."""
@@ -161,6 +171,11 @@ class Findings:
             dice = self.dice(pair, (better, worse), case)
             self._differences[asked] = 100 * (dice[better] - dice[worse])
         return self._differences[asked].copy()
+
+    @cached_property
+    def _selected(self) -> dict[tuple[Pair, str, Case, float | None], pd.DataFrame]:
+        """What :meth:`_select` has found."""
+        return {}
 
     @cached_property
     def _differences(self) -> dict[tuple[Pair, str, str, Case], pd.Series]:

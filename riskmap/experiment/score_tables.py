@@ -81,11 +81,15 @@ def per_patient(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if frame.duplicated(["arm", "patient", "draw", "seed"]).any():
         raise ValueError("several runs of one arm, patient and seed: leave other shots, rates and pairs out first")
-    each = frame.assign(seed=list(zip(frame["draw"], frame["seed"], strict=True)))
-    seeds = each.groupby(["arm", "patient"])["seed"].agg(lambda column: tuple(sorted(column))).unstack("arm")
-    if seeds.isna().any(axis=None) or seeds.stack().nunique() != 1:
-        raise ValueError(f"arms must share patients and seeds to be compared; seeds per patient and arm:\n{seeds}")
-    return frame.pivot_table(index="patient", columns="arm", values="dice", aggfunc="mean")
+    each = frame.pivot(index="patient", columns=["arm", "draw", "seed"], values="dice")
+    seeds = each.columns.droplevel("arm")
+    if each.isna().any(axis=None) or len(each.columns) != frame["arm"].nunique() * seeds.nunique():
+        whole = frame.assign(seed=list(zip(frame["draw"], frame["seed"], strict=True)))
+        shown = whole.pivot_table(
+            index="patient", columns="arm", values="seed", aggfunc=lambda seed: tuple(sorted(seed))
+        )
+        raise ValueError(f"arms must share patients and seeds to be compared; seeds per patient and arm:\n{shown}")
+    return each.T.groupby(level="arm").mean().T
 
 
 def result_table(frame: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:

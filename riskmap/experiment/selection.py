@@ -142,12 +142,13 @@ def select(rows: pd.DataFrame, of_runs: pd.DataFrame, arms: Sequence[str], choos
         ValueError: a run has no curve.
     """
     chosen = []
-    for draw, part in rows.loc[rows["arm"].isin(arms)].groupby([*KEYS], sort=False):
-        of_draw = of_runs.loc[(of_runs[KEYS] == list(draw)).all(axis=1)]
-        for name_of in ("source", "source_steps"):
-            of_draw = of_draw.loc[of_draw[name_of].isna() | of_draw[name_of].isin(part[name_of].dropna())]
-        rates = part.drop_duplicates("arm").set_index("arm")["rate"]
-        of_draw = of_draw.loc[of_draw["rate"] == of_draw["arm"].map(rates)].set_index("arm")
+    among = rows.loc[rows["arm"].isin(arms)]
+    # each arm at the rate and from the source of its scores; from scratch there is no source
+    of_run = [*KEYS, "arm", "rate", "source", "source_steps"]
+    looked_at = among[of_run].drop_duplicates().merge(of_runs, on=of_run)
+    by_draw = dict(iter(looked_at.groupby(KEYS)))
+    for draw, part in among.groupby(KEYS, sort=False):
+        of_draw = by_draw.get(draw, looked_at.iloc[:0]).set_index("arm")
         lacking = [arm for arm in arms if list(of_draw.index).count(arm) != 1]
         if lacking:
             raise ValueError(f"{name} needs one curve of each arm, which {', '.join(lacking)} have not at {draw}")
