@@ -118,7 +118,8 @@ def test_browser_tests_run_to_their_end(bare_machine, monkeypatch, installed, ex
     monkeypatch.setattr(browser, "ensure_playwright", lambda: installed)
     program(bare_machine, "chromium")
     assert browser.main(["-k", "02"]) == expected
-    assert started == [[sys.executable, "-m", "pytest", "tests/browser", "-k", "02"]][:installed]
+    side_by_side = ["-n", "logical", "--maxprocesses", "2", "--dist", "worksteal"]
+    assert started == [[sys.executable, "-m", "pytest", *side_by_side, "tests/browser", "-k", "02"]][:installed]
 
 
 def test_explorers_are_found_in_code_cells(tmp_path):

@@ -13,6 +13,8 @@ from riskmap.project.commands import run_command, run_to_its_end
 from riskmap.project.paths import PROJECT_ROOT
 
 TESTS = "tests/browser"
+# each process has a browser, a JupyterLab and its kernels
+_PYTEST = ("pytest", "-n", "logical", "--maxprocesses", "2", "--dist", "worksteal")
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # where the installers of macOS and Windows put it, which is on no PATH
 USUAL_PLACES = (
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not ensure_playwright():
         print("test-browser: playwright could not be installed (pip's own message stands above)", file=sys.stderr)
         return 1
-    return run_to_its_end([sys.executable, "-m", "pytest", TESTS, *further], PROJECT_ROOT)
+    return run_to_its_end([sys.executable, "-m", *_PYTEST, TESTS, *further], PROJECT_ROOT)
 
 
 if __name__ == "__main__":
