@@ -75,6 +75,11 @@ def by_rows(theta, y):
     return -np.log((theta @ (joint / joint.sum(1, keepdims=True)).T)[np.arange(len(y)), y])
 
 
+def mean_of_label(theta, y):
+    means = np.stack([theta[y == label].mean(0) for label in range(y.max() + 1)])
+    return -np.log((theta @ (means / means.sum(0)).T)[np.arange(len(y)), y])
+
+
 def mean_hardness(theta, y):
     joint = joint_of(theta, y)
     return -np.log((theta @ (joint / joint.sum(0)).T)[np.arange(len(y)), y]).mean()
@@ -135,6 +140,11 @@ def split_the_wrong_way(truth, scratch, transfer):
     return split_by((transfer == truth) & (scratch != truth), (scratch == truth) & (transfer != truth), truth == 1)
 
 
+def shares(truth, scratch, transfer):
+    harmed, repaired = (scratch == truth) & (transfer != truth), (scratch != truth) & (transfer == truth)
+    return {kind: count / truth.size for kind, count in split_by(harmed, repaired, truth == 1).items()}
+
+
 def split_upside_down(truth, scratch, transfer):
     return split_by((scratch == truth) & (transfer != truth), (scratch != truth) & (transfer == truth), truth == 0)
 
@@ -149,7 +159,7 @@ WRONG = {
         ((lambda scratch, transfer: 100 * (transfer - scratch).mean(),), "the sign"),
         ((lambda scratch, transfer: (scratch - transfer).mean(),), "multiply by 100"),
         ((lambda scratch, transfer: (transfer - scratch).mean(),), "both"),
-        ((lambda scratch, transfer: 100 * (scratch - transfer),), ""),
+        ((lambda scratch, transfer: 100 * (scratch - transfer),), "is a mean or a sum missing"),
     ],
     "dice": [
         ((lambda truth, found, overlap: (2 * overlap.sum() / (truth + found).sum(),) * 2,), "both numbers are pooled"),
@@ -162,6 +172,7 @@ WRONG = {
     ],
     "hardness": [
         ((by_rows,), "each *column*"),
+        ((mean_of_label,), "divides by *all* n pixels"),
         ((mean_hardness,), "was a mean or a sum taken"),
         ((hardest_class_only,), "NCE"),
         ((lambda theta, y: -np.log(theta[np.arange(len(y)), y]),), "the source's own cross-entropy"),
@@ -204,6 +215,7 @@ WRONG = {
     "split_harm": [
         ((all_errors,), "had *right*"),
         ((split_the_wrong_way,), "are swapped: harm is what scratch had right"),
+        ((shares,), "`.sum()`, not `.mean()`"),
         ((split_upside_down,), "missed and false alarms are swapped"),
     ],
     "choose": [
@@ -297,6 +309,7 @@ def test_what_may_be_concluded_follows_from_the_interval(low, high, right, monke
     )
     outcomes = {letter: check("own_conclusion", letter, object()) for letter in "abcde"}
     assert [letter for letter, outcome in outcomes.items() if outcome.passed] == [right]
+    assert check("own_conclusion", f" {right.upper()})", object()).passed, "as one may write it"
     wrong = [outcome.hint for letter, outcome in outcomes.items() if letter != right]
     assert all(wrong)
     assert len(set(wrong)) == 4
@@ -328,6 +341,13 @@ def test_an_exception_is_told_with_its_line_and_goes_no_further():
     outcome = check("hardness", nowhere)
     assert "IndexError in line" in outcome.message
     assert "`return theta[99]`" in outcome.message
+
+
+def test_an_answer_that_exits_is_told_like_one_that_raises():
+    def leaves(scratch, transfer):
+        raise SystemExit("bye")
+
+    assert "raised SystemExit in line" in check("gap", leaves).message
 
 
 def test_a_forgotten_return_is_no_stub():
@@ -408,6 +428,12 @@ def test_an_unknown_name_names_the_nearest():
         check("twins", in_classes)
     with pytest.raises(ValueError, match="did you mean 'churn'"):
         ask("churns")
+
+
+def test_a_letter_is_taken_as_one_writes_it():
+    assert ask("churn", " B)").buttons.value == "b"
+    with pytest.raises(ValueError, match="must be one of a, b, c, d, got 'z'"):
+        ask("churn", "z")
 
 
 def test_weights_that_cannot_be_trained_are_refused_before_they_are():

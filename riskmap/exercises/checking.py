@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from riskmap.exercises import harm, maps, own_weights, scores
 from riskmap.exercises.outcome import NotWritten, Outcome, WrongAnswer
 from riskmap.exercises.questions import QUESTIONS
+from riskmap.exercises.trial import as_letter
 from riskmap.project.choices import unknown
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ def _choose(name: str, letter: Any = ...) -> str:
     if letter is ... or letter is None:
         raise NotWritten
     options = QUESTIONS[name].by_letter
-    key = letter.strip().lower().rstrip(")") if isinstance(letter, str) else ""
-    if key not in options:
-        raise WrongAnswer(f"The answer must be one of {', '.join(options)}, got {letter!r}.")
+    key = as_letter(letter, options)
     if not options[key].is_right:
         raise WrongAnswer(f"Not {key}: {options[key].feedback}")
     return f"Yes, {key}: {options[key].feedback}"
@@ -122,10 +121,14 @@ def ask(name: str, letter: str | None = None) -> "QuestionBox":
         letter: chosen at first.
 
     Raises:
-        ValueError: there is no such question; the message names the nearest.
+        ValueError: there is no such question, and the message names the nearest; or no such choice.
     """
     from riskmap.exercises.question_box import QuestionBox  # loads ipywidgets, which a check can do without
 
     if name not in QUESTIONS:
         raise ValueError(unknown(f"there is no question {name!r}", QUESTIONS, str(name), "There are"))
-    return QuestionBox(name, QUESTIONS[name], partial(check, name), letter)
+    try:
+        chosen = None if letter is None else as_letter(letter, QUESTIONS[name].by_letter)
+    except WrongAnswer as wrong:
+        raise ValueError(wrong.what) from wrong
+    return QuestionBox(name, QUESTIONS[name], partial(check, name), chosen)

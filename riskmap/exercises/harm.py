@@ -57,6 +57,8 @@ def _hint(
         "missed": int(((truth == 1) & (transfer == 0)).sum()),
         "false alarms": int(((truth == 0) & (transfer == 1)).sum()),
     }
+    if all(abs(counts[kind] - number / truth.size) < 1e-6 for kind, number in right.items()):
+        return "these are shares of the pixels; count them: `.sum()`, not `.mean()`."
     if counts == swapped:
         return "scratch and transfer are swapped: harm is what scratch had right."
     if all(counts[kind] == number for kind, number in every_error.items()):

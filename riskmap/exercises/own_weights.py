@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from riskmap.exercises.outcome import NotWritten, WrongAnswer
-from riskmap.exercises.trial import call, inputs, require_function
+from riskmap.exercises.trial import as_letter, call, inputs, require_function
 from riskmap.measure.statistics import Estimate
 
 _TRIALS = 3
@@ -70,12 +70,10 @@ def judge_conclusion(letter: Any = ..., comparison: Any = None) -> str:
     if letter is ... or comparison is None or comparison is ...:
         raise NotWritten
     name, estimate = next(iter(map_minus_twin(comparison).items()))
-    if not isinstance(letter, str) or letter not in _FEEDBACK:
-        raise WrongAnswer(f"The answer must be one of {', '.join(_FEEDBACK)}, got {letter!r}.")
-    right = _WHAT_TO_SAY[estimate.verdict()]
+    key = as_letter(letter, _FEEDBACK)
     found = f"{name} minus its twin is {estimate.text(1, 1, signed=True)} Dice points."
-    if letter != right:
-        raise WrongAnswer(found, _FEEDBACK[letter])
+    if key != _WHAT_TO_SAY[estimate.verdict()]:
+        raise WrongAnswer(found, _FEEDBACK[key])
     return f"{found} That is what can be said: of this pair, these patients and these seeds."
 
 

@@ -3,7 +3,7 @@
 import dis
 import linecache
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from types import FunctionType
 from typing import Any
@@ -55,7 +55,7 @@ def call(function: Callable[..., Any], *given: Any) -> Any:
     """
     try:
         value = function(*map(deepcopy, given))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit() in an answer would end the cell without a word
         raise WrongAnswer(*_told(error, function)) from error
     if value is ... or (value is None and _is_stub(function)):
         raise NotWritten
@@ -88,10 +88,24 @@ def as_array(value: Any, shape: tuple[int, ...] | None, what: str) -> np.ndarray
         raise WrongAnswer(f"The result must be {what}: numbers{of_shape}, got {type(value).__name__}.") from error
     if shape is not None and array.shape != shape:
         hint = "one number came out for many: was a mean or a sum taken?" if array.ndim < len(shape) else ""
+        if array.ndim > len(shape) == 0:
+            hint = "one number is wanted, and many came out: is a mean or a sum missing?"
         raise WrongAnswer(f"The result must be {what}{of_shape}, got {array.shape}.", hint)
     if not np.isfinite(array).all():
         raise WrongAnswer(f"The result must be finite, got {shown(array)}.", "is there a log of 0, or a division by 0?")
     return array
+
+
+def as_letter(letter: Any, options: Collection[str]) -> str:
+    """Return the letter of a choice, as in "b", "B" or "b)".
+
+    Raises:
+        WrongAnswer: it is none of ``options``.
+    """
+    key = letter.strip().lower().rstrip(")") if isinstance(letter, str) else ""
+    if key not in options:
+        raise WrongAnswer(f"The answer must be one of {', '.join(options)}, got {letter!r}.")
+    return key
 
 
 def mistake(value: np.ndarray, wrong: Mapping[str, Any], tolerance: float = 1e-6) -> str:
@@ -125,7 +139,7 @@ def _is_stub(function: Callable[..., Any]) -> bool:
     return {step.opname for step in dis.get_instructions(function)} <= _OF_A_STUB
 
 
-def _told(error: Exception, function: Callable[..., Any]) -> tuple[str, str]:
+def _told(error: BaseException, function: Callable[..., Any]) -> tuple[str, str]:
     """Return what an exception is told as, and its hint: the last line of the reader's own code that was reached."""
     own = getattr(getattr(function, "__code__", None), "co_filename", None)
     frames: Sequence[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
