@@ -172,7 +172,7 @@ WRONG = {
     ],
     "hardness": [
         ((by_rows,), "each *column*"),
-        ((mean_of_label,), "divides by *all* n pixels"),
+        ((mean_of_label,), "by *all* n pixels"),
         ((mean_hardness,), "was a mean or a sum taken"),
         ((hardest_class_only,), "NCE"),
         ((lambda theta, y: -np.log(theta[np.arange(len(y)), y]),), "the source's own cross-entropy"),

@@ -186,7 +186,8 @@ def _wrong_hardness(theta: np.ndarray, y: np.ndarray, right: np.ndarray) -> dict
     joint = _joint(theta, y)
     by_row = joint / joint.sum(1, keepdims=True)
     conditional = joint / joint.sum(0)
-    of_means = np.stack([theta[y == label].mean(0) for label in range(y.max() + 1)])
+    means = np.stack([theta[y == label].mean(0) for label in range(y.max() + 1)])
+    of_means = -np.log((theta @ (means / means.sum(0)).T)[pixels, y])
     source_certain = conditional[y, theta.argmax(1)]
     with np.errstate(divide="ignore"):
         return {
@@ -197,9 +198,7 @@ def _wrong_hardness(theta: np.ndarray, y: np.ndarray, right: np.ndarray) -> dict
             "J is divided by its rows. C(y | z) divides each *column* by its sum: `joint.sum(0)`.": -np.log(
                 (theta @ by_row.T)[pixels, y]
             ),
-            "J divides the sum over a label's pixels by *all* n pixels; their mean forgets how many there are.": -np.log(
-                (theta @ (of_means / of_means.sum(0)).T)[pixels, y]
-            ),
+            "J divides the sum over a label's pixels by *all* n pixels; their mean forgets how many.": of_means,
             "J is used as if it were C: divide each column by its sum.": -np.log((theta @ joint.T)[pixels, y]),
             "that is the source's own cross-entropy; its classes are not the target's. Go through C.": -np.log(
                 theta[pixels, y]
