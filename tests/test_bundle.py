@@ -243,6 +243,18 @@ def lacking(manifest):
     manifest["files"]["checkout/lost"] = manifest["files"]["checkout/constraints.txt"]
 
 
+def without(name):
+    return lambda manifest: manifest.pop(name)
+
+
+def without_sizes(manifest):
+    manifest["files"]["checkout/constraints.txt"] = 12
+
+
+def too_large(manifest):
+    manifest["files"]["checkout/constraints.txt"]["bytes"] = 10**18
+
+
 TROUBLE = {
     "a byte": (lambda whole, path: damaged(whole, path, flip), "is damaged or no bundle"),
     "an end": (lambda whole, path: damaged(whole, path, lambda content: content[:-1000]), "is damaged or no bundle"),
@@ -252,6 +264,16 @@ TROUBLE = {
     "a way out": (lambda whole, path: rezipped(whole, path, climbing), "would write outside its folder"),
     "a lost file": (lambda whole, path: rezipped(whole, path, lacking), "1 files are missing, first checkout/lost"),
     "a foreign zip": (lambda whole, path: rezipped(whole, path, dict.clear), "is not what python -m riskmap bundle"),
+    **{
+        f"no {name}": (
+            lambda whole, path, name=name: rezipped(whole, path, without(name)),
+            "does not say what is in it",
+        )
+        for name in ("files", "python", "platform")
+    },
+    "no format": (lambda whole, path: rezipped(whole, path, without("format")), "has format None"),
+    "no sizes": (lambda whole, path: rezipped(whole, path, without_sizes), "does not say what is in it"),
+    "a small disk": (lambda whole, path: rezipped(whole, path, too_large), "does not fit on the disk"),
     "no file": (lambda whole, path: path, "there is no file"),
 }
 

@@ -96,11 +96,13 @@ def read_bundle(path: Path) -> Bundle:
         # the end of a wheel may stand where a file that was cut ends
         reason = "it is not what python -m riskmap bundle makes, or only the beginning of it"
         raise BundleError(_damage(path, reason))
-    if manifest["format"] != FORMAT:
+    if manifest.get("format") != FORMAT:
         raise BundleError(
-            f"{path} has format {manifest['format']}, and this version reads {FORMAT}: let it unpack itself, with "
+            f"{path} has format {manifest.get('format')}, and this version reads {FORMAT}: let it unpack itself, with "
             f"python {path.name}"
         )
+    if not _says_what_is_needed(manifest):
+        raise BundleError(_damage(path, f"{MANIFEST} does not say what is in it and for which machine"))
     unsafe = [name for name in manifest["files"] if not name.startswith(CONTENT) or _leads_out(name)]
     if unsafe:
         raise BundleError(f"{path} would write outside its folder ({', '.join(unsafe[:3])}): it is not to be trusted")
@@ -124,13 +126,14 @@ def unpack(bundle: Bundle, target: Path) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BundleError(f"{target} is there, and is not this bundle, unpacked to its end: name another with --out")
     part = target.with_name(f".part-{target.name}-{hashlib.sha256(bundle.text).hexdigest()[:12]}")
-    part.mkdir(parents=True, exist_ok=True)
     there = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
-    if (free := shutil.disk_usage(part).free) < bundle.num_bytes - there:
+    disk = next(folder for folder in part.absolute().parents if folder.is_dir())
+    if (free := shutil.disk_usage(disk).free) < bundle.num_bytes - there:
         raise BundleError(
             f"{bundle.path} does not fit on the disk: unpacked it takes {bundle.num_bytes / 1e9:.3g} GB, and "
-            f"{part.parent} has {free / 1e9:.3g} GB left"
+            f"{disk} has {free / 1e9:.3g} GB left"
         )
+    part.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(bundle.path) as packed:
             bar = _Bar("Unpacking", bundle.num_bytes, 10**6, "MB")
@@ -175,6 +178,18 @@ def _unpack_file(packed: zipfile.ZipFile, name: str, facts: Mapping[str, Any], p
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _says_what_is_needed(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether a manifest names a machine, and the size and SHA-256 of each file."""
+
+    def is_told(facts: Any) -> bool:
+        known = isinstance(facts, dict) and isinstance(facts.get("bytes"), int) and isinstance(facts.get("sha256"), str)
+        return known and facts["bytes"] >= 0
+
+    of_machine = all(isinstance(manifest.get(name), str) for name in ("python", "platform"))
+    files = manifest.get("files")
+    return of_machine and isinstance(files, dict) and all(map(is_told, files.values()))
 
 
 def _leads_out(name: str) -> bool:
