@@ -9,6 +9,7 @@ from riskmap.project.python_version import require_supported_python
 require_supported_python()
 
 import argparse  # noqa: E402
+import os  # noqa: E402
 import shutil  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Sequence  # noqa: E402
@@ -19,7 +20,7 @@ from riskmap.project.commands import exit_status, run_command, run_to_its_end  #
 from riskmap.project.environment import EXTRAS, ensure_environment, is_current, require_checkout  # noqa: E402
 from riskmap.project.hub import describe_sharing  # noqa: E402
 from riskmap.project.paths import NOTEBOOKS, PROJECT_ROOT, is_shared, own_root  # noqa: E402
-from riskmap.project.writing import can_write, require_own_copy  # noqa: E402
+from riskmap.project.writing import OWN_FOLDER, can_write, require_own_copy, require_writable  # noqa: E402
 
 # they write into build/ of the checkout, and nowhere else
 _IN_CHECKOUT = ("bench", "test", "test-all", "test-browser")
@@ -144,6 +145,9 @@ def require_place(target: str) -> None:
         require_own_copy(f"riskmap {target}", PROJECT_ROOT / "build")
     if target == "clean" and (PROJECT_ROOT / "build").exists():
         require_own_copy("riskmap clean", PROJECT_ROOT, PROJECT_ROOT / "build")
+    if target == "lab" and os.environ.get(OWN_FOLDER):
+        # the shared pages, opened in its place, would look like one's own
+        require_writable({OWN_FOLDER: own_root()})
     if target == "lab" and not can_write(NOTEBOOKS) and not _copies_pages():
         print(
             f"{NOTEBOOKS} cannot be written: nothing is saved there, and the parameters data_dir and out_dir of a page "

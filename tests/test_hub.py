@@ -196,6 +196,14 @@ def test_lab_opens_the_copies(read_checkout, monkeypatch, capsys):
     assert len(called) == 1, "help copies nothing"
 
 
+def test_lab_does_not_open_the_shared_pages_in_place_of_ones_own(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RISKMAP_HOME", str(tmp_path / "file" / "mine"))
+    monkeypatch.setattr(front_door, "running_interpreter", lambda target: pytest.fail("went on"))
+    assert front_door.main(["lab", "--here"]) == 2
+    assert "no right to write into" in capsys.readouterr().err
+
+
 def test_the_owner_of_a_checkout_gets_no_copies(capsys):
     assert own_pages.main() == 2
     assert "its notebooks need no copies" in capsys.readouterr().err

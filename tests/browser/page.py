@@ -130,12 +130,10 @@ class NotebookPage:
         return self._save()
 
     def unfold(self) -> None:
-        """Open the sections that the notebook opens folded."""
+        """Open the sections that the notebook opens folded, by the button that a reader sees below each heading."""
         hidden = self.page.locator(".jp-showHiddenCellsButton")
-        if hidden.count():
-            self.page.keyboard.press("Escape")
-            self.page.keyboard.press("Control+Shift+ArrowRight")
-            wait_until(lambda: not hidden.count(), REDRAW_SECONDS, "all sections were open")
+        while hidden.count():
+            hidden.first.click()
 
     def explorer(self, number: int) -> ExplorerOnPage:
         """Return the explorer with this number on the page, counted from 0."""

@@ -40,10 +40,15 @@ def test_sliders_move_the_pictures(notebook, browser, lab, runs):
     with_tiny_data(notebook, lab.root / notebook.name, runs)
     with notebook_page(browser, lab, notebook.name, SCREENSHOTS / f"{notebook.stem}-failed.png") as page:
         assert problems(page.run_all()) == []
-        page.unfold()
         # JupyterLab attaches what is far from the window when it has time for it
         what = f"the page shows its explorers {', '.join(names)}"
-        wait_until(lambda: page.num_explorers() == len(names), REDRAW_SECONDS, what)
+
+        def all_there():
+            page.unfold()
+            return page.num_explorers() == len(names)
+
+        page.page.screenshot(path=SCREENSHOTS / f"{notebook.stem}-folded.png")
+        wait_until(all_there, REDRAW_SECONDS, what)
         logged = len(lab.log.read_text(encoding="utf-8"))
         for number, name in enumerate(names):
             move_there_and_back(page.explorer(number), name)
