@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_checkout(PROJECT_ROOT)
         out = resolve(options.out)
         require_writable({"--out": out})
+        print("Reading the records and drawing the figures ...", flush=True)
         simulated, real = Findings.read("simulated"), Findings.read("real")
         texts = kit_texts(Brief(simulated, real), read_json(TIME), read_json(COST))
         print(f"wrote {build_slides(texts, figures_of(simulated, real), out)}")
