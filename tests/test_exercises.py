@@ -187,7 +187,7 @@ WRONG = {
         ((-AFTER.mean(), 3), "np.flatnonzero"),
     ],
     "class_weights": [
-        ((lambda y, classes: np.ones((len(y), classes)),), "divide by the number of source classes"),
+        ((lambda y, classes: np.ones((len(y), classes)),), "what is 1 shared by `classes`"),
         (
             (lambda y, classes: np.random.default_rng().dirichlet(np.ones(classes), len(y)),),
             "saying the same everywhere",

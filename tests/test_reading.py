@@ -12,6 +12,7 @@ from riskmap.rerun.reading import (
     OPTIONAL,
     PICTURE,
     PREDICTION,
+    RESULT,
     SLIDERS,
     WORDS_A_MINUTE,
     Minutes,
@@ -43,7 +44,8 @@ def test_words_are_counted_without_formulas_code_and_targets():
 def test_a_page_takes_its_words_pictures_sliders_and_predictions():
     made = page("word " * WORDS_A_MINUTE, "**Predict.** so", ">draw()", ">explore_it()")
     made.cells.append(new_code_cell("import x", metadata={"tags": ["hide-input"]}))
-    core = 1 + 2 / WORDS_A_MINUTE + PREDICTION + PICTURE + SLIDERS
+    made.cells.append(new_code_cell("table", metadata={"tags": ["result"]}))
+    core = 1 + 2 / WORDS_A_MINUTE + PREDICTION + PICTURE + SLIDERS + RESULT
     assert reading_minutes(made).core == pytest.approx(core)
     assert reading_minutes(made).all == pytest.approx(core)
 

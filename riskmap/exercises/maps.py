@@ -84,7 +84,7 @@ def judge_class_weights(know_nothing: Callable[..., Any]) -> str:
         if (theta < 0).any() or not np.allclose(theta.sum(1), 1):
             raise WrongAnswer(
                 f"Each row must be probabilities that sum to 1; the first sums to {theta[0].sum():.3f}.{where}",
-                "divide by the number of source classes.",
+                "a source that knows nothing is as sure of one class as of another; what is 1 shared by `classes`?",
             )
         prior = np.bincount(y) / len(y)
         h = _hardness(theta, y)

@@ -56,7 +56,7 @@ def judge_comparison(comparison: Any = None) -> str:
     """Judge that a comparison holds an arm of one's own and its twin, and tell how far the arm lies above it."""
     if comparison is None or comparison is ...:
         raise NotWritten
-    lines = [f"{name} minus its twin: {estimate.text(1, 1, signed=True)} Dice points" for name, estimate in
+    lines = [f"{name} minus its twin: {estimate.text(1, 2, signed=True)} Dice points" for name, estimate in
              map_minus_twin(comparison).items()]  # fmt: skip
     return (
         "\n".join(lines)
@@ -71,7 +71,7 @@ def judge_conclusion(letter: Any = ..., comparison: Any = None) -> str:
         raise NotWritten
     name, estimate = next(iter(map_minus_twin(comparison).items()))
     key = as_letter(letter, _FEEDBACK)
-    found = f"{name} minus its twin is {estimate.text(1, 1, signed=True)} Dice points."
+    found = f"{name} minus its twin is {estimate.text(1, 2, signed=True)} Dice points."
     if key != _WHAT_TO_SAY[estimate.verdict()]:
         raise WrongAnswer(found, _FEEDBACK[key])
     return f"{found} That is what can be said: of this pair, these patients and these seeds."

@@ -27,6 +27,10 @@ class Asked(NamedTuple):
     case: Case = Case()
 
 
+# the verdict on b - a, where a - b was asked for
+OPPOSITE = {"surely above": "surely below", "surely below": "surely above", "open": "open"}
+
+
 @dataclass(frozen=True)
 class Tested:
     """What came of it.

@@ -11,7 +11,6 @@ from riskmap.experiment.shown import ShownList, markdown_table, numbered
 from riskmap.experiment.tables import points
 
 _ABOVE, _BELOW = "surely above", "surely below"
-_OPPOSITE = {_ABOVE: _BELOW, _BELOW: _ABOVE, "open": "open"}
 
 
 def headline(simulated: Findings, real: Findings) -> ShownList:
@@ -80,7 +79,7 @@ def _habits(both: Iterable[Findings]) -> str:
 def _hard(found: Findings, block: Block) -> str:
     """Return how far transfer lies above scratch in a hard case, with its verdict, and whether that says little."""
     # the family asks for scratch minus the plain transferred network
-    word = _OPPOSITE[families.hard_cases(found)[block.title, "scratch", block.plain].verdict]
+    word = families.OPPOSITE[families.hard_cases(found)[block.title, "scratch", block.plain].verdict]
     empty = found.barely_learned(block)
     little = f", though scratch learned next to nothing on {len(empty)} of {len(block.pairs)} pairs" if empty else ""
     return f"by {points(found.over_scratch(block))}, {word}{little}"
@@ -90,7 +89,7 @@ def _maps(both: Iterable[Findings]) -> str:
     places = [(found, arm, each) for found in both for arm, each in families.places(found).items()]
     helping = sorted({arm for _, arm, each in places if each.verdict == _ABOVE})
     number = len({arm for _, arm, _ in places})
-    claim = f"{len(helping) or 'none'} of {number} maps is surely above its shuffled twin"
+    claim = f"{len(helping) or 'none'} of {number} maps is surely above its shuffled twin with good habits"
     paper = " and ".join(
         f"{points(families.remedies(found)['risk_map_paper'].estimate)} ({found.kind})" for found in both
     )

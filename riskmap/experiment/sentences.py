@@ -15,8 +15,8 @@ from riskmap.experiment.families import Tested
 from riskmap.experiment.findings import NOTHING_LEARNED, Findings
 from riskmap.experiment.plan import Block
 from riskmap.experiment.reach import reach
-from riskmap.experiment.shown import ShownList, markdown_table, numbered
-from riskmap.experiment.tables import arm_table, harm_over_pairs, percent, points, short_title
+from riskmap.experiment.shown import ShownList, ShownTable, markdown_table, numbered
+from riskmap.experiment.tables import arm_table, harm_over_pairs, percent, points, short_title, shown
 from riskmap.measure.statistics import Estimate
 
 _SLOW_BODY = "discriminative_rate"
@@ -39,6 +39,18 @@ class Sentences:
     def found(self) -> ShownList:
         """Return "What we found", six sentences."""
         return numbered([self._transfer(), self._cases(), self._harm(), self._maps(), self._places(), self._choice()])
+
+    def cases(self) -> ShownTable:
+        """Return how far plain transfer lies above scratch in each hard case, in Dice points, and whether surely."""
+        rows: dict[str, dict[str, str]] = {}
+        for found in self._both:
+            tested = families.hard_cases(found)
+            for block in found.plan.hard_cases:
+                row = rows.setdefault(_short(block), {"transfer over scratch": _short(block)})
+                # the family asks for scratch - transfer
+                verdict = families.OPPOSITE[tested[block.title, "scratch", block.plain].verdict]
+                row[f"{found.kind} patients"] = f"{points(found.over_scratch(block))}, {verdict}"
+        return shown(pd.DataFrame(list(rows.values())))
 
     def rules(self) -> ShownList:
         """Return "What to do on Monday", four rules."""
@@ -81,7 +93,7 @@ class Sentences:
         tested = [families.hard_cases(found) for found in self._both]
         for of_both in zip(*(found.plan.hard_cases for found in self._both), strict=True):
             over = [found.over_scratch(block) for found, block in zip(self._both, of_both, strict=True)]
-            texts.append(f"{points(over[0])} and {points(over[1])} with {of_both[0].title}")
+            texts.append(f"{points(over[0])} and {points(over[1])} with {_short(of_both[0])}")
             for found, block in zip(self._both, of_both, strict=True):
                 nothing = found.barely_learned(block)
                 if nothing:
@@ -141,7 +153,7 @@ class Sentences:
         return (
             "**Choosing the best of scratch, fine-tuning, class balance and reconstruction on validation patients**, "
             f"for four runs, differs from scratch by {_two([each.estimate for each in of_scratch])}, "
-            f"{_verdicts(of_scratch)} (on the worst pair {worst}), and from fine-tuning by "
+            f"{_verdicts(of_scratch)} (on the pair with the lowest mean {worst}), and from fine-tuning by "
             f"{_two([each.estimate for each in of_tuned])}, {_verdicts(of_tuned)}."
         )
 
@@ -159,7 +171,7 @@ class Sentences:
         worst = [found.worst(found.plan.pairs, "fine_tune", "scratch") for found in self._both]
         return (
             f"{advice} Fine-tuning surely helped on {helped} of {len(tested)} pairs and surely hurt on {hurt}; on the "
-            f"worst pair it differs from scratch by {_two(worst)}."
+            f"pair with the lowest mean it differs from scratch by {_two(worst)}."
         )
 
     def _rule_body(self) -> str:
@@ -199,9 +211,9 @@ class Sentences:
         helping = [arm for arm in both[0] if any(each[arm].verdict == "surely above" for each in both)]
         own, twin = (_two(self._over_pairs(arm, "fine_tune")) for arm in ("risk_map_paper", "risk_map_paper_shuffled"))
         claim = (
-            f"Here {_listed([short_title(arm) for arm in helping])} is surely above it."
+            f"With good habits {_listed([short_title(arm) for arm in helping])} is surely above it."
             if helping
-            else "Here none is surely above it."
+            else "With good habits none is surely above it."
         )
         return (
             f"**Train every map beside its shuffled twin before you believe it.** {claim} The reconstruction differs "

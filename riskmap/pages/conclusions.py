@@ -76,11 +76,11 @@ def of_map(
     means = [float(hardness[mask].mean()) for mask in (foreground, ~foreground)]
     weights = {
         "The reconstruction": TransferRiskMap.paper(statistics)(probabilities, labels),
-        "h / mean(h)": hardness / hardness.mean(),
+        "h / mean(h)": TransferRiskMap(statistics, scaling="none", weighting="hardness")(probabilities, labels),
     }
     lines = [
-        f"LEEP is {score:.4f} nats. A pixel of the target is {means[0]:.2f} nats hard in the mean, one of the "
-        f"background {means[1]:.4f}"
+        f"LEEP is {score:.4f} nats. A pixel of the target's foreground is {means[0]:.2f} nats hard in the mean, one of "
+        f"the background {means[1]:.4f}"
     ]
     rarity = f"The target, {foreground.float().mean():.1%} of the pixels, gets"
     lines += [
@@ -134,10 +134,11 @@ def of_shots(frame: pd.DataFrame) -> ShownList:
     lines = [f"k = {k}: {_transfer(rows)}" for k, rows in frame.groupby("shots")]
     dice = frame.loc[frame["arm"] == "fine_tune"].groupby("shots")["dice"].mean()
     few, many = dice.index.min(), dice.index.max()
-    spread = frame.groupby(["shots", "arm"])["dice"].mean().groupby("shots").agg(np.ptp).max()
+    of_source = frame.loc[frame["arm"] != "scratch"]
+    spread = of_source.groupby(["shots", "arm"])["dice"].mean().groupby("shots").agg(np.ptp).max()
     lines.append(
         f"From k = {few} to k = {many} plain fine-tuning rises by {100 * (dice[many] - dice[few]):.1f} Dice points; at "
-        f"one k the arms lie at most {100 * spread:.1f} apart"
+        f"one k the arms with a source lie at most {100 * spread:.1f} apart"
     )
     return _items("", lines)
 

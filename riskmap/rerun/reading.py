@@ -9,8 +9,8 @@ import nbformat
 # a section whose heading ends with this may be left out; JupyterLab opens it folded
 OPTIONAL = " · optional"
 WORDS_A_MINUTE = 200
-# minutes to look at what a cell shows, to move sliders, and to make a prediction
-PICTURE, SLIDERS, PREDICTION = 0.5, 1.5, 0.25
+# minutes to look at what a cell shows, to read a table or a list of results, to move sliders, and to predict
+PICTURE, RESULT, SLIDERS, PREDICTION = 0.6, 1.0, 1.5, 0.25
 _LEFT_OUT = re.compile(r"\$\$.*?\$\$|\$[^$\n]*\$|```.*?```|\]\([^)]*\)", flags=re.DOTALL)
 _HEADING = re.compile(r"(#+) (.*)")
 _PLANNED = re.compile(r" · (\d+) min\b")
@@ -75,6 +75,8 @@ def _cell_minutes(cell: nbformat.NotebookNode) -> float:
     tags = cell.metadata.get("tags", [])
     if "hide-input" in tags:  # parameters and imports
         return 0
+    if "result" in tags:
+        return RESULT
     return SLIDERS if "explore_" in cell.source or ".explore" in cell.source else PICTURE
 
 

@@ -13,6 +13,7 @@ from riskmap.rerun.notebooks import pages_in, read_notebook
 from riskmap.rerun.reading import (
     PICTURE,
     PREDICTION,
+    RESULT,
     SLIDERS,
     WORDS_A_MINUTE,
     Minutes,
@@ -51,10 +52,11 @@ def road(time: Mapping[str, Any], folder: Path) -> str:
         f"{markdown_table(pd.DataFrame(rows))}\n\n"
         f"Pages 0 to 5 take {core.core:.0f} minutes with their exercises, {core.all:.0f} with all that is marked "
         "*optional* (in brackets; JupyterLab opens it folded). Reading is an estimate: "
-        f"{WORDS_A_MINUTE} words a minute, {PICTURE * 60:.0f} seconds for a picture, {PREDICTION * 60:.0f} for a "
-        f"prediction, {SLIDERS * 60:.0f} for sliders. The machine's minutes are those of running a page alone, with "
-        f"the training that it needs, as measured on {time['cores']} cores ({time['processor']}). All pages together, "
-        f"several side by side, took {whole} with data and training."
+        f"{WORDS_A_MINUTE} words a minute, {PICTURE * 60:.0f} seconds for a picture, {RESULT * 60:.0f} for a table of "
+        f"results, {SLIDERS * 60:.0f} for sliders and {PREDICTION * 60:.0f} for a prediction. The machine's minutes "
+        "are those of running a page alone, with the training that it needs, as measured on "
+        f"{time['cores']} cores ({time['processor']}). All pages together, several side by side, took {whole} with "
+        "data and training."
     )
 
 
