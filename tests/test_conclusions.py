@@ -8,6 +8,7 @@ import torch
 from riskmap import LeepStatistics
 from riskmap.pages import conclusions
 from riskmap.pages.comparison import Comparison
+from riskmap.risk import TransferRiskMap
 from riskmap.training.config import NetworkConfig
 from riskmap.training.specs import Setting
 
@@ -55,10 +56,13 @@ def test_harm_stands_beside_its_churn():
 
 def test_shots_are_told_apart_and_the_rise_is_named():
     few, many = scores(scratch=LOW, fine_tune=LOW), scores(scratch=LOW, fine_tune=HIGH).assign(shots=5)
-    text = repr(conclusions.of_shots(pd.concat([few, many])))
+    third = scores(class_balanced=np.subtract(HIGH, 0.1)).assign(shots=5)
+    text = repr(conclusions.of_shots(pd.concat([few, many, third])))
     assert "- k = 3: Fine-tuning differs from scratch by +0.0" in text
     assert "- k = 5: Fine-tuning differs from scratch by +50.0" in text
-    assert "From k = 3 to k = 5 plain fine-tuning rises by 50.0 Dice points; at one k the arms lie at most 50.0" in text
+    # the distance to scratch is no matter of tuning
+    assert "From k = 3 to k = 5 plain fine-tuning rises by 50.0 Dice points; at one k the arms with a source" in text
+    assert "lie at most 10.0 apart" in text
 
 
 def test_an_arm_that_is_lacking_is_named():
@@ -84,11 +88,15 @@ def test_a_map_tells_where_its_weight_lies():
     statistics = LeepStatistics(2, 2).update(probabilities, labels)
     hardness = statistics.hardness(probabilities, labels)
     text = repr(conclusions.of_map(-0.3251, statistics, probabilities, labels, hardness))
-    assert "A pixel of the target is 2.30 nats hard in the mean, one of the background 0.1054" in text
+    assert "A pixel of the target's foreground is 2.30 nats hard in the mean, one of the background 0.1054" in text
     # ten times the weight on one pixel in ten: 10 / 19
     assert (
         "The reconstruction gives weights from 1 to 10. The target, 10.0% of the pixels, gets 53% of the weight" in text
     )
+    # as the map itself scales them: by the mean over the training pixels, not over those that are shown
+    shown = repr(conclusions.of_map(-0.3251, statistics, probabilities[..., :2], labels[..., :2], hardness[..., :2]))
+    weight = TransferRiskMap(statistics, scaling="none", weighting="hardness")(probabilities, labels)
+    assert f"h / mean(h) gives weights from {weight.min():.2g} to {weight.max():.3g}" in shown
 
 
 def test_a_cohort_tells_how_rare_its_labels_are(tiny_cohort):

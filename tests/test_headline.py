@@ -25,7 +25,8 @@ def test_three_sentences_with_the_numbers_of_the_records(both):
 
 
 @pytest.mark.parametrize(
-    ("low", "said"), [(0.5, "is surely above its shuffled twin; "), (-0.5, "none of 3 maps is surely above")]
+    ("low", "said"),
+    [(0.5, "is surely above its shuffled twin with good habits; "), (-0.5, "none of 3 maps is surely above")],
 )
 def test_what_is_said_of_the_maps_follows_their_twins(low, said, both, monkeypatch):
     tested = families.Tested(Estimate(1.0, low, 1.5), 0.001)
@@ -55,6 +56,13 @@ def test_what_page_5_answers_is_what_the_records_say(both):
     tested = families.hard_cases(simulated)
     words = [tested[b.title, "scratch", b.plain].verdict for b in simulated.plan.hard_cases]
     assert words == ["open", "surely above", "surely above"]
+    of_real = families.hard_cases(real)
+    words = [of_real[b.title, "scratch", b.plain].verdict for b in real.plan.hard_cases]
+    assert words == ["surely above", "surely above", "surely below"]
+    assert [len(real.barely_learned(b)) for b in real.plan.hard_cases][2] == 1
+    hurry = simulated.plan.hard_cases[2]
+    above_twin = tested[hurry.title, "risk_map_paper", "risk_map_paper_shuffled"]
+    assert (above_twin.verdict, round(above_twin.estimate.mean, 1)) == ("surely above", 0.1)
     assert not any(gap.mean > 0 for gap in simulated.gaps.values())
     assert sum(each.verdict == "surely above" for each in families.transfer(real).values()) == 1
     assert reach(simulated, real).text.count("**not reached**") == 4

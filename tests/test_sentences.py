@@ -77,6 +77,13 @@ def test_cases_hurt_only_where_they_surely_do(told):
     assert "surely below it in none of the cases" in items(helped.found())[1]
 
 
+def test_the_table_of_cases_says_what_the_sentence_says(told):
+    table = told(discriminative_rate=-0.3).cases()._repr_markdown_()
+    (slow,) = [line for line in table.splitlines() if "tenth of the rate" in line]
+    assert slow.count("surely below") == 2
+    assert table.count("surely") == 2
+
+
 @pytest.mark.parametrize("scratch", [-0.9, 0.0])
 def test_a_case_in_which_scratch_learned_nothing_is_said_to_say_little(told, scratch):
     """Nearly all of a real hurry's +4.6 came from a pair on which scratch had a Dice of 0.01."""
@@ -118,8 +125,8 @@ def test_a_map_is_held_against_its_twin(told):
     of_places = told(risk_map_paper=0.3)
     of_values = told(risk_map_paper=0.3, risk_map_paper_shuffled=0.3)
     for sentences, words, claim in (
-        (of_places, "both surely above", "Here reconstruction is surely above it."),
-        (of_values, "both open", "Here none is surely above it."),
+        (of_places, "both surely above", "With good habits reconstruction is surely above it."),
+        (of_values, "both open", "With good habits none is surely above it."),
     ):
         part = items(sentences.found())[4].split("; ")[0]
         assert part.endswith(words)
