@@ -163,11 +163,12 @@ def _copies_pages() -> bool:
 
 def require_place_for_environment(target: str) -> None:
     """Check that the environment is there, or can be made (ValueError)."""
-    if not is_current(PROJECT_ROOT) and not can_write(PROJECT_ROOT):
+    is_read = bool(os.environ.get(OWN_FOLDER)) or not can_write(PROJECT_ROOT)
+    if not is_current(PROJECT_ROOT) and is_read:
         raise ValueError(
-            f"{PROJECT_ROOT} cannot be written, and its .venv is not there, or not of these requirements: call it with "
-            f"an interpreter that has them (python -m riskmap {target} --here), or copy the checkout to a folder of "
-            "your own"
+            f"{PROJECT_ROOT} is not written here, and its .venv is not there, or not of these requirements: call it "
+            f"with an interpreter that has them (python -m riskmap {target} --here), or copy the checkout to a folder "
+            "of your own"
         )
 
 
@@ -189,7 +190,7 @@ def run_target(target: str, here: bool, further: Sequence[str]) -> int:
     python = running_interpreter(target) if here else str(ensure_environment(PROJECT_ROOT))
     *before, last = COMMANDS[target]
     place = PROJECT_ROOT
-    if target == "lab" and _copies_pages():
+    if target == "lab" and _copies_pages() and not asks_help:
         before, place = [[_COPY_PAGES]], own_root()
     if asks_help:
         before = []

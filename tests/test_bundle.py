@@ -255,6 +255,20 @@ def too_large(manifest):
     manifest["files"]["checkout/constraints.txt"]["bytes"] = 10**18
 
 
+def named(*names):
+    """Return a change that lists a file under further names."""
+
+    def change(manifest):
+        for name in names:
+            manifest["files"][f"checkout/{name}"] = manifest["files"]["checkout/constraints.txt"]
+
+    return change
+
+
+def given(name, value):
+    return lambda manifest: manifest.update({name: value})
+
+
 TROUBLE = {
     "a byte": (lambda whole, path: damaged(whole, path, flip), "is damaged or no bundle"),
     "an end": (lambda whole, path: damaged(whole, path, lambda content: content[:-1000]), "is damaged or no bundle"),
@@ -269,8 +283,29 @@ TROUBLE = {
             lambda whole, path, name=name: rezipped(whole, path, without(name)),
             "does not say what is in it",
         )
-        for name in ("files", "python", "platform")
+        for name in ("files", "python", "platform", "wheels", "index")
     },
+    **{
+        f"a {name!r} out": (
+            lambda whole, path, name=name: rezipped(whole, path, named(name)),
+            "would write outside its folder",
+        )
+        for name in ("/abs/evil", "//evil", "a/../../evil", "C:/evil", "..\\evil", "a//b", "./a", "")
+    },
+    **{
+        f"an index {value!r}": (
+            lambda whole, path, value=value: rezipped(whole, path, given("index", value)),
+            "does not say what is in it",
+        )
+        for value in (3, ["a"], "/etc/passwd", "../x.html")
+    },
+    "no file in it": (lambda whole, path: rezipped(whole, path, given("files", {})), "does not say what is in it"),
+    "a format that is none": (lambda whole, path: rezipped(whole, path, given("format", True)), "has format True"),
+    "a file in a file": (
+        lambda whole, path: rezipped(whole, path, named("constraints.txt/x")),
+        "lies below another file",
+    ),
+    "a file for a folder": (lambda whole, path: rezipped(whole, path, named("build")), "lies below another file"),
     "no format": (lambda whole, path: rezipped(whole, path, without("format")), "has format None"),
     "no sizes": (lambda whole, path: rezipped(whole, path, without_sizes), "does not say what is in it"),
     "a small disk": (lambda whole, path: rezipped(whole, path, too_large), "does not fit on the disk"),

@@ -575,6 +575,43 @@ def test_counts_that_are_no_counts_and_a_twin_that_hardly_moves_are_wrong():
     assert "Most values stayed where they were" in check("twin", hardly).message
 
 
+def test_answers_that_passed_by_luck_or_by_mistake_are_wrong():
+    def by_image(h, y):
+        return torch.arange(1.0, len(h) + 1).reshape(-1, 1, 1, 1) * (1 + y)
+
+    def descending(weights, y, inside):
+        for image in range(len(weights)):
+            for mask in (y[image] == 1, (y[image] == 0) & inside[image], ~inside[image]):
+                weights[image, mask] = np.sort(weights[image, mask])[::-1]
+        return weights
+
+    def few(scratch, fine_tune):
+        difference = 100 * (scratch - fine_tune).mean(1)
+        return np.percentile(np.random.default_rng().choice(difference, (10_000, 6)).mean(1), [2.5, 97.5])
+
+    def uses_test(validation, test):
+        best = (validation.mean() + test.mean()).idxmax()
+        return best, test[best].mean()
+
+    wrong = {
+        "own_weights": by_image,
+        "twin": descending,
+        "gap": lambda scratch, transfer: 100 * abs((scratch - transfer).mean()),
+        "interval": few,
+        "choose": uses_test,
+    }
+    for name, answer in wrong.items():
+        assert not any(check(name, answer).passed for _ in range(50 if name != "interval" else 5)), name
+
+
+def test_the_repair_is_hinted_at_where_the_harm_is_right():
+    def split(truth, scratch, transfer):
+        right = split_by((scratch == truth) & (transfer != truth), (scratch != truth) & (transfer == truth), truth == 1)
+        return right | {"found": right["found"] + 1}
+
+    assert "the harm is right" in check("split_harm", split).hint
+
+
 def test_a_solution_that_leaves_nothing_to_do_is_an_error():
     with pytest.raises(ValueError, match="leaves nothing to the student"):
         student_code("print(3)")

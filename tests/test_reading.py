@@ -111,4 +111,6 @@ def test_the_road_shows_both_minutes():
     exercises = exercises_of("01")
     cells = [f"{each.core:.0f} ({each.all:.0f})" for each in (reading, exercises)]
     assert row.endswith(f"| {cells[0]} | {cells[1]} | – |")
-    assert f"Pages 0 to 5 take {core_minutes().core:.0f} minutes with their exercises" in text
+    cells = re.findall(r"0[0-5]_\w+\.ipynb\) \| (\d+)[^|]*\| (\d+)", text)
+    assert f"Pages 0 to 5 take {sum(int(each) for row in cells for each in row)} minutes with their exercises" in text
+    assert len(cells) == 6

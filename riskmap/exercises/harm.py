@@ -67,6 +67,8 @@ def _hint(
         return "missed and false alarms are swapped: what is missed is foreground in the truth."
     if counts["found"] == right["cleared"] and counts["cleared"] == right["found"]:
         return "found and cleared are swapped: what is found is foreground in the truth."
+    if all(counts[kind] == right[kind] for kind in ("missed", "false alarms")):
+        return "the harm is right. Repair is what scratch had *wrong* and transfer has right."
     if counts["missed"] + counts["false alarms"] == right["missed"] + right["false alarms"]:
         return "all of the harm is there; split it by the *truth*, not by a prediction."
     return "harm: scratch equals the truth and transfer does not; repair: the other way round."

@@ -81,7 +81,9 @@ def judge_class_weights(know_nothing: Callable[..., Any]) -> str:
         y = np.concatenate([[0, 1, 2], rng.choice(3, 17, p=[0.7, 0.2, 0.1])])
         theta = as_array(call(know_nothing, y, classes), (len(y), classes), "the source's probabilities")
         where = "\n" + inputs(y=y, theta=theta[:3])
-        if (theta < 0).any() or not np.allclose(theta.sum(1), 1):
+        if (theta < 0).any():
+            raise WrongAnswer(f"Probabilities are at least 0; the smallest is {theta.min():.3f}.{where}")
+        if not np.allclose(theta.sum(1), 1):
             raise WrongAnswer(
                 f"Each row must be probabilities that sum to 1; the first sums to {theta[0].sum():.3f}.{where}",
                 "a source that knows nothing is as sure of one class as of another; what is 1 shared by `classes`?",
@@ -168,7 +170,12 @@ def _judge_twin(twin: np.ndarray, weights: np.ndarray, y: np.ndarray, inside: np
             raise WrongAnswer(f"In one class of one image nothing moved.{small}", "are all classes and images visited?")
         if stayed > mask.sum() / 2:
             raise WrongAnswer(f"Most values stayed where they were.{small}", "permute all of them: `rng.permutation`.")
-    if all(np.array_equal(twin[mask], np.sort(weights[mask])) for mask in places):
+    ordered = [np.sort(weights[mask]) for mask in places]
+    sorted_ones = [
+        np.array_equal(twin[mask], up) or np.array_equal(twin[mask], up[::-1])
+        for mask, up in zip(places, ordered, strict=True)
+    ]
+    if all(sorted_ones):
         raise WrongAnswer(f"The values were sorted, not shuffled.{small}", "a sorted row has a place of its own.")
 
 

@@ -37,9 +37,10 @@ def judge_weights(weights: Callable[..., Any]) -> str:
         if got.mean() == 0:
             raise WrongAnswer(f"All weights are 0, on\n{given}", "nothing would be learned; add 1?")
         scaled = got / got.mean()
-        if all(float(values.max() - values.min()) < 1e-6 for values in (scaled[y == label] for label in (0, 1))):
+        classes = [each[of == label] for each, of in zip(scaled, y, strict=True) for label in (0, 1)]
+        if all(float(values.max() - values.min()) < 1e-6 for values in classes):
             raise WrongAnswer(
-                "All pixels of a class have the same weight.",
+                "In each image all pixels of a class have the same weight.",
                 "this is class weighting: its twin is itself, and no place can be tested. Let the weight depend on h.",
             )
     _require_arm(weights)

@@ -162,11 +162,14 @@ QUESTIONS: dict[str, Question] = {
         ),
     ),
     "gap_sign": Question(
-        "A row of page 5 says: gap -2.1 [-3.4, -0.8]. The gap is Dice(scratch) - Dice(fine-tuning). What does it say?",
+        "A row of page 5 says: gap -2.1 [-3.4, -0.8], p 0.01. The gap is Dice(scratch) - Dice(fine-tuning). What does "
+        "it say?",
         (
             Option("Transfer hurts by 2.1 points.", "harm is a gap *above* 0: scratch better than fine-tuning."),
-            Option("It is open.", "the interval does not hold 0."),
-            Option("Transfer helps by 2.1 points on these patients.", "and the whole interval agrees.", is_right=True),
+            Option("It is open.", "the interval does not hold 0, and p is below 0.05."),
+            Option(
+                "Transfer helps by 2.1 points on these patients.", "and the whole interval and p agree.", is_right=True
+            ),
             Option("Two per cent of the pixels were harmed.", "a gap is a difference of scores; it counts no pixels."),
         ),
     ),

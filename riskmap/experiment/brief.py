@@ -14,7 +14,7 @@ from riskmap.experiment.count_harm import CHURN
 from riskmap.experiment.families import Tested
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.sentences import Sentences
-from riskmap.experiment.shown import NOTHING, markdown_table
+from riskmap.experiment.shown import NOTHING, ShownList, markdown_table, numbered
 from riskmap.experiment.tables import harm_over_pairs, percent, points, short_title
 from riskmap.measure.statistics import Estimate
 
@@ -33,6 +33,18 @@ class Brief:
         self.simulated = simulated
         self.real = real
         self._sentences = Sentences(simulated, real)
+
+    def found(self) -> ShownList:
+        """Return what was found in six short sentences; the long ones, with each number, are those of page 5."""
+        parts = [
+            f"{self.transfer()} {self.counts()}",
+            self.hurt(),
+            self.pointing(),
+            f"Maps: {self.maps_verdict()}",
+            self.twins_verdict(),
+            self.choice(),
+        ]
+        return numbered(parts)
 
     def texts(self) -> dict[str, str]:
         """Return every short text, Markdown, by the name that slides and kit call it."""

@@ -83,7 +83,8 @@ def per_patient(frame: pd.DataFrame) -> pd.DataFrame:
         raise ValueError("several runs of one arm, patient and seed: leave other shots, rates and pairs out first")
     each = frame.pivot(index="patient", columns=["arm", "draw", "seed"], values="dice")
     seeds = each.columns.droplevel("arm")
-    if each.isna().any(axis=None) or len(each.columns) != frame["arm"].nunique() * seeds.nunique():
+    # without one twice, as many rows as places are all of them
+    if frame.empty or len(frame) != each.size or len(each.columns) != frame["arm"].nunique() * seeds.nunique():
         whole = frame.assign(seed=list(zip(frame["draw"], frame["seed"], strict=True)))
         shown = whole.pivot_table(
             index="patient", columns="arm", values="seed", aggfunc=lambda seed: tuple(sorted(seed))

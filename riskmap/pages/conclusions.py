@@ -76,7 +76,7 @@ def of_map(
     means = [float(hardness[mask].mean()) for mask in (foreground, ~foreground)]
     weights = {
         "The reconstruction": TransferRiskMap.paper(statistics)(probabilities, labels),
-        "h / mean(h)": TransferRiskMap(statistics, scaling="none", weighting="hardness")(probabilities, labels),
+        "h / mean(h), the mean over all these slices,": hardness / hardness.mean(),
     }
     lines = [
         f"LEEP is {score:.4f} nats. A pixel of the target's foreground is {means[0]:.2f} nats hard in the mean, one of "

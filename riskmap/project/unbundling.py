@@ -32,6 +32,7 @@ CONTENT = "checkout/"
 # tells of a folder that it is a bundle, unpacked to its end
 UNPACKED = Path("build", MANIFEST)
 _CHUNK = 2**20
+_MOST_BYTES = 2**60
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, KeyError, RuntimeError)
 
 
@@ -96,16 +97,21 @@ def read_bundle(path: Path) -> Bundle:
         # the end of a wheel may stand where a file that was cut ends
         reason = "it is not what python -m riskmap bundle makes, or only the beginning of it"
         raise BundleError(_damage(path, reason))
-    if manifest.get("format") != FORMAT:
+    if manifest.get("format") != FORMAT or manifest["format"] is True:
         raise BundleError(
             f"{path} has format {manifest.get('format')}, and this version reads {FORMAT}: let it unpack itself, with "
             f"python {path.name}"
         )
     if not _says_what_is_needed(manifest):
         raise BundleError(_damage(path, f"{MANIFEST} does not say what is in it and for which machine"))
-    unsafe = [name for name in manifest["files"] if not name.startswith(CONTENT) or _leads_out(name)]
+    unsafe = [
+        name for name in manifest["files"] if not name.startswith(CONTENT) or _leads_out(name.removeprefix(CONTENT))
+    ]
     if unsafe:
         raise BundleError(f"{path} would write outside its folder ({', '.join(unsafe[:3])}): it is not to be trusted")
+    taken = {CONTENT + UNPACKED.as_posix(), *manifest["files"]}
+    if twice := sorted(name for name in taken if not taken.isdisjoint(map(str, PurePosixPath(name).parents))):
+        raise BundleError(_damage(path, f"{twice[0]} lies below another file"))
     if lacking := sorted(set(manifest["files"]) - names):
         raise BundleError(_damage(path, f"{len(lacking)} files are missing, first {lacking[0]}"))
     return Bundle(path, text, manifest)
@@ -185,17 +191,18 @@ def _says_what_is_needed(manifest: Mapping[str, Any]) -> bool:
 
     def is_told(facts: Any) -> bool:
         known = isinstance(facts, dict) and isinstance(facts.get("bytes"), int) and isinstance(facts.get("sha256"), str)
-        return known and facts["bytes"] >= 0
+        return known and 0 <= facts["bytes"] < _MOST_BYTES
 
-    of_machine = all(isinstance(manifest.get(name), str) for name in ("python", "platform"))
+    texts = all(isinstance(manifest.get(name), str) for name in ("python", "platform", "index"))
     files = manifest.get("files")
-    return of_machine and isinstance(files, dict) and all(map(is_told, files.values()))
+    whole = isinstance(files, dict) and bool(files) and all(map(is_told, files.values()))
+    return texts and isinstance(manifest.get("wheels"), bool) and whole and not _leads_out(manifest["index"])
 
 
 def _leads_out(name: str) -> bool:
-    # Windows reads a backslash as a separator, and a colon as a drive
+    # Windows reads a backslash as a separator, and a colon as a drive; "a//b" and "a/./b" are no names of files
     path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts or ":" in name
+    return path.is_absolute() or ".." in path.parts or ":" in name or str(path) != name.replace("\\", "/")
 
 
 def _damage(path: Path, error: object) -> str:

@@ -47,10 +47,11 @@ def road(time: Mapping[str, Any], folder: Path) -> str:
             }
         )
     whole = f"{time['seconds'] / 60:.0f} minutes"
-    core = core_minutes()
+    # as the table shows them, so that its columns add up
+    core = [sum(round(getattr(part, of)) for pair in _core() for part in pair) for of in ("core", "all")]
     return (
         f"{markdown_table(pd.DataFrame(rows))}\n\n"
-        f"Pages 0 to 5 take {core.core:.0f} minutes with their exercises, {core.all:.0f} with all that is marked "
+        f"Pages 0 to 5 take {core[0]} minutes with their exercises, {core[1]} with all that is marked "
         "*optional* (in brackets; JupyterLab opens it folded). Reading is an estimate: "
         f"{WORDS_A_MINUTE} words a minute, {PICTURE * 60:.0f} seconds for a picture, {RESULT * 60:.0f} for a table of "
         f"results, {SLIDERS * 60:.0f} for sliders and {PREDICTION * 60:.0f} for a prediction. The machine's minutes "
@@ -62,9 +63,13 @@ def road(time: Mapping[str, Any], folder: Path) -> str:
 
 def core_minutes() -> Minutes:
     """Return the minutes of pages 0 to 5, read with their exercises."""
+    return sum((reading + exercises for reading, exercises in _core()), Minutes(0, 0))
+
+
+def _core() -> list[tuple[Minutes, Minutes]]:
+    """Return the minutes to read each of pages 0 to 5, and those of its exercises."""
     numbers = {number: path for number, path in pages_in(NOTEBOOKS).items() if number <= _LAST_OF_THE_CORE}
-    parts = [reading_minutes(read_notebook(path)) + exercises_of(number) for number, path in numbers.items()]
-    return sum(parts, Minutes(0, 0))
+    return [(reading_minutes(read_notebook(path)), exercises_of(number)) for number, path in numbers.items()]
 
 
 def readme_minutes() -> float:
