@@ -140,6 +140,16 @@ def test_there_are_enough_questions_and_they_are_numbered():
     assert len(re.findall(r"^\| (\d+) \|", TEXTS["feedback.md"], re.MULTILINE)) == 10
 
 
+def test_page_5_tells_in_short_what_the_kit_tells(found):
+    brief = Brief(*found)
+    lines = brief.found().text.splitlines()
+    names = ("counts", "hurt", "pointing", "maps-verdict", "twins-verdict", "choice")
+    assert len(lines) == len(names)
+    for place, (line, name) in enumerate(zip(lines, names, strict=True), start=1):
+        assert line.startswith(f"{place}. **")
+        assert line.endswith(brief.texts()[name])
+
+
 def test_a_changed_record_changes_what_the_kit_says(found):
     """Ten Dice points more for each fine-tuned network are ten points more in the sentence, and more pairs are sure."""
     simulated, real = found

@@ -36,15 +36,15 @@ class Brief:
 
     def found(self) -> ShownList:
         """Return what was found in six short sentences; the long ones, with each number, are those of page 5."""
-        parts = [
-            f"{self.transfer()} {self.counts()}",
-            self.hurt(),
-            self.pointing(),
-            f"Maps: {self.maps_verdict()}",
-            self.twins_verdict(),
-            self.choice(),
-        ]
-        return numbered(parts)
+        parts = {
+            "With good habits.": f"{self.transfer()} {self.counts()}",
+            "Where it hurts.": self.hurt(),
+            "Does hardness point at the harm?": self.pointing(),
+            "Do maps help?": self.maps_verdict(),
+            "Is it the map?": self.twins_verdict(),
+            "Choosing.": self.choice(),
+        }
+        return numbered([f"**{title}** {text}" for title, text in parts.items()])
 
     def texts(self) -> dict[str, str]:
         """Return every short text, Markdown, by the name that slides and kit call it."""
