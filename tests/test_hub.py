@@ -204,6 +204,25 @@ def test_lab_does_not_open_the_shared_pages_in_place_of_ones_own(monkeypatch, tm
     assert "no right to write into" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("target", [["lab", "--help"], ["run", "03"], ["tutorial", "--help"]])
+def test_no_environment_is_made_in_a_checkout_that_is_only_read(target, monkeypatch, tmp_path, capsys):
+    """Help for a reader built one of 2 GB in the shared checkout."""
+    monkeypatch.setenv("RISKMAP_HOME", str(tmp_path))
+    monkeypatch.setattr(front_door, "is_current", lambda root: False)
+    monkeypatch.setattr(front_door, "ensure_environment", lambda root: pytest.fail("went on"))
+    assert front_door.main(target) == 2
+    assert "its .venv is not there" in capsys.readouterr().err
+
+
+def test_help_of_lab_needs_no_folder_of_ones_own(monkeypatch, tmp_path):
+    called = []
+    monkeypatch.setenv("RISKMAP_HOME", str(tmp_path / "not yet"))
+    monkeypatch.setattr(front_door, "running_interpreter", lambda target: "python")
+    monkeypatch.setattr(front_door, "run_to_its_end", lambda command, folder: called.append(folder) or 0)
+    assert front_door.main(["lab", "--here", "--help"]) == 0
+    assert called == [PROJECT_ROOT]
+
+
 def test_the_owner_of_a_checkout_gets_no_copies(capsys):
     assert own_pages.main() == 2
     assert "its notebooks need no copies" in capsys.readouterr().err

@@ -64,6 +64,14 @@ def test_an_arm_that_lacks_a_run_or_a_patient_cannot_be_paired(frame):
             score_tables.per_patient(part)
 
 
+def test_a_score_that_is_lacking_is_no_run_that_is_lacking(frame):
+    lacking = frame.assign(dice=frame["dice"].where(frame["seed"] != frame["seed"].max()))
+    table = score_tables.per_patient(lacking)
+    assert table.notna().all(axis=None)
+    with pytest.raises(ValueError, match="must share patients and seeds"):
+        score_tables.per_patient(frame.iloc[:0])
+
+
 def test_two_runs_of_one_arm_and_seed_are_not_averaged(frame):
     """They differ in something that no column of the table shows."""
     both = pd.concat([frame, frame.loc[frame["arm"] == "scratch"].assign(shots=2)])
