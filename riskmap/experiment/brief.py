@@ -150,7 +150,8 @@ class Brief:
 
     def twins_verdict(self) -> str:
         """Return which maps lie surely above their own shuffled twin."""
-        return f"Surely above its own shuffled twin: {_listed(_with_verdict(self._places, 'surely above'))}."
+        above = _listed(_with_verdict(self._places, "surely above"))
+        return f"With good habits, surely above its own shuffled twin: {above}."
 
     def choice(self) -> str:
         """Return what choosing on validation patients brings."""

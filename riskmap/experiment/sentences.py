@@ -201,9 +201,10 @@ class Sentences:
         lost = f" Surely below it: {_listed([short_title(arm) for arm in hurting])}." if hurting else ""
         balance = _two([each["class_balanced"].estimate for each in both])
         further = [found.over_pairs(found.plan.further.pairs, _NEAR_LABEL, "fine_tune") for found in self._both]
+        promising = " It may be worth a try." if any(each.low > 0 for each in further) else ""
         return (
             f"{advice}{lost} Class balance, which needs no source, differs from it by {balance}. Cutting patches near "
-            f"the label, tried on few pairs and tested in no family, differs from it by {_two(further)}."
+            f"the label, tried on few pairs and tested in no family, differs from it by {_two(further)}.{promising}"
         )
 
     def _rule_places(self) -> str:
