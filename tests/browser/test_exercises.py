@@ -54,6 +54,7 @@ def test_a_question_answers_each_choice(browser, lab):
     shutil.copy(FOLDER / PAGE, lab.root / name)
     with notebook_page(browser, lab, name, SCREENSHOTS / "question-failed.png") as page:
         page.run_all()
+        page.unfold()
         question = page.page.locator(".jp-CodeCell", has_text='ask("sequence")').first
         buttons = question.locator("input[type=radio]")
         wait_until(lambda: buttons.count() == 4, REDRAW_SECONDS, "the question shows its four choices")
