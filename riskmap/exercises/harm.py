@@ -21,10 +21,7 @@ def judge_split(split: Callable[..., Any]) -> str:
     require_function(split, 'check("split_harm", split)')
     rng = np.random.default_rng()
     for _ in range(_TRIALS):
-        # each kind of change has a number of its own, so that a mistake can be told from another
-        truth = rng.random((12, 20)) < 0.3
-        scratch, transfer = (np.where(rng.random(truth.shape) < wrong, ~truth, truth) for wrong in (0.3, 0.2))
-        truth, scratch, transfer = (each.astype(int) for each in (truth, scratch, transfer))
+        truth, scratch, transfer = _three_labels(rng)
         got = call(split, truth, scratch, transfer)
         if not isinstance(got, Mapping) or set(got) != set(KINDS):
             names = ", ".join(map(repr, KINDS))
@@ -41,6 +38,16 @@ def judge_split(split: Callable[..., Any]) -> str:
         "Missed and false alarms make up the harm, found and cleared the repair. A doctor may not call a miss and a "
         "false alarm even, although Dice does."
     )
+
+
+def _three_labels(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a truth and two predictions, in which each kind of change has a number of its own: mistakes differ."""
+    while True:
+        truth = rng.random((12, 20)) < 0.3
+        scratch, transfer = (np.where(rng.random(truth.shape) < wrong, ~truth, truth) for wrong in (0.3, 0.2))
+        labels = truth.astype(int), scratch.astype(int), transfer.astype(int)
+        if len(set(_counts(*labels).values())) == len(KINDS):
+            return labels
 
 
 def _counts(truth: np.ndarray, scratch: np.ndarray, transfer: np.ndarray) -> dict[str, int]:
@@ -61,14 +68,14 @@ def _hint(
         return "these are shares of the pixels; count them: `.sum()`, not `.mean()`."
     if counts == swapped:
         return "scratch and transfer are swapped: harm is what scratch had right."
+    if all(counts[kind] == right[kind] for kind in ("missed", "false alarms")):
+        if counts["found"] == right["cleared"] and counts["cleared"] == right["found"]:
+            return "found and cleared are swapped: what is found is foreground in the truth."
+        return "the harm is right. Repair is what scratch had *wrong* and transfer has right."
     if all(counts[kind] == number for kind, number in every_error.items()):
         return "these are all errors of transfer. Harm is only what scratch had *right*."
     if counts["missed"] == right["false alarms"] and counts["false alarms"] == right["missed"]:
         return "missed and false alarms are swapped: what is missed is foreground in the truth."
-    if counts["found"] == right["cleared"] and counts["cleared"] == right["found"]:
-        return "found and cleared are swapped: what is found is foreground in the truth."
-    if all(counts[kind] == right[kind] for kind in ("missed", "false alarms")):
-        return "the harm is right. Repair is what scratch had *wrong* and transfer has right."
     if counts["missed"] + counts["false alarms"] == right["missed"] + right["false alarms"]:
         return "all of the harm is there; split it by the *truth*, not by a prediction."
     return "harm: scratch equals the truth and transfer does not; repair: the other way round."
