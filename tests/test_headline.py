@@ -2,11 +2,13 @@
 
 import pytest
 
-from riskmap.experiment import families, headline
+from riskmap.experiment import families, headline, score_tables
 from riskmap.experiment.findings import Findings
 from riskmap.experiment.reach import reach
 from riskmap.experiment.tables import points
 from riskmap.measure.statistics import Estimate
+from riskmap.project.files import read_json
+from riskmap.project.paths import RESULTS
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +78,15 @@ def test_what_page_5_answers_is_what_the_records_say(both):
     worst = [found.worst(found.plan.pairs, "select", "scratch") for found in both]
     assert worst[0].mean > 0 > worst[0].low
     assert worst[1].high < 0
+
+
+def test_what_pages_3_and_4_answer_is_what_the_published_runs_say():
+    records = read_json(RESULTS / "tutorial.json")
+    frame = score_tables.rows_of_pair(score_tables.scores(records), "FLAIR:WT", "T1ce:TC")
+    by_shots = {k: score_tables.rows_of_pair(frame, "FLAIR:WT", "T1ce:TC", shots=k) for k in (1, 2, 3, 4)}
+    tuned = {k: rows.loc[rows["arm"] == "fine_tune", "dice"].mean() for k, rows in by_shots.items()}
+    gains = {k: score_tables.compare(rows, "fine_tune", "scratch") for k, rows in by_shots.items()}
+    assert tuned[3] < tuned[2] < tuned[4], "two seeds err by that much"
+    assert all(gain.low > 0 for gain in gains.values()), "up to k = 4 the source goes on to matter"
+    assert max((1, 2, 4), key=lambda k: gains[k].mean) == 2
+    assert score_tables.compare(by_shots[3], "fine_tune", "random_head").verdict() == "open"
